@@ -1,0 +1,43 @@
+"""The command line: verbs only. Each verb is a module with `add_arguments(parser)` and `run(args)`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+
+from uip2p.errors import UserError
+
+VERBS = {
+    "edit": ("uip2p.editing.command", "edit a picture, or a folder of them, by instruction"),
+    "train": ("uip2p.learning.command", "train one recipe, or the whole miniature from nothing"),
+    "evaluate": ("uip2p.evaluate.command", "score a model against exact ground truth"),
+    "scenes": ("uip2p.scenes.command", "draw pictures of the miniature world with edits and exact answers"),
+    "demo": ("uip2p.demo.command", "see everything work in four minutes, on any laptop"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # else it asks for torchvision, which is not needed
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(prog="uip2p", description="Image editing by instruction, learned without edited images.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, (module, summary) in VERBS.items():
+        verb = verbs.add_parser(name, help=summary, description=summary)
+        if argv and argv[0] == name:  # import only what is asked for: torch takes seconds
+            importlib.import_module(module).add_arguments(verb)
+    args = parser.parse_args(argv)
+    try:
+        importlib.import_module(VERBS[args.verb][0]).run(args)
+    except UserError as error:
+        print(f"uip2p {args.verb}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nuip2p {args.verb}: stopped.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

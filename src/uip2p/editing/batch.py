@@ -1,0 +1,172 @@
+"""A whole folder of pictures, each with its own instruction: resumable, and one bad row does not stop the rest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from PIL import Image
+from tqdm import tqdm
+
+from uip2p.editing.editor import Edited, Editor
+from uip2p.editing.instructions import check_instruction
+from uip2p.errors import UserError
+from uip2p.images import WRITERS, load_image, save_image, write_atomic
+
+DONE_FILE = "edits.jsonl"  # one line for each finished picture: what was asked, and what was done
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of metadata.jsonl. output: its name under the output folder."""
+
+    number: int
+    file_name: str
+    instruction: str
+    output: str
+
+
+@dataclass(slots=True)
+class Summary:
+    """edited, skipped: how many pictures. failed: one dict a bad row, with its `row`, `file_name` and `error`."""
+
+    edited: int
+    skipped: int
+    failed: list[dict[str, Any]]
+
+
+def edit_records(
+    editor: Editor, records: str | Path, out: str | Path, *, batch_size: int = 8, quiet: bool = False, **options: Any
+) -> Summary:
+    """Edits the pictures of an imagefolder: `file_name` (beside the records) and `instruction` of every row.
+
+    Outputs are named as the inputs (a format we do not write becomes .png). A picture whose output is there, made
+    with the same request, is skipped. options: those of `Editor.edit`. UserError: unreadable records, full disk.
+    """
+    records, out = Path(records), Path(out)
+    rows, failed = read_rows(records)
+    if out.resolve() == records.parent.resolve():
+        raise UserError(f"{out}: this is the folder of the input pictures. Give another one for the results.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out}: this folder cannot be made ({error.strerror}). Give another one.") from error
+
+    done = _read_done(out / DONE_FILE)
+    request = {"model": editor.parts.name, **options}
+    todo = [row for row in rows if done.get(row.output) != _asked(row, request) or not (out / row.output).is_file()]
+    summary = Summary(0, len(rows) - len(todo), failed)
+    ready = _load(todo, records.parent, editor, failed)
+    with tqdm(total=len(todo), unit=" pictures", disable=True if quiet else None) as bar:
+        bar.update(0)
+        while batch := list(islice(ready, batch_size)):
+            pictures, texts = [picture for _, picture in batch], [row.instruction for row, _ in batch]
+            results = editor.edit(pictures, texts, batch_size=batch_size, **options)
+            for (row, _), edited in zip(batch, results, strict=True):
+                _save(row, edited, out, request)
+            summary.edited += len(batch)
+            bar.update(summary.edited + len(failed) - bar.n)
+    failed.sort(key=lambda failure: failure["row"])
+    return summary
+
+
+def read_rows(records: Path) -> tuple[list[Row], list[dict[str, Any]]]:
+    """The rows of a metadata.jsonl, and what is wrong with those that are none. UserError: no such file, no row."""
+    try:
+        lines = records.read_text(encoding="utf-8").splitlines()
+    except IsADirectoryError:
+        raise UserError(f"{records}: this is a folder. Give its metadata.jsonl.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise UserError(f"{records}: cannot be read ({reason}). Give a metadata.jsonl.") from error
+    rows: list[Row] = []
+    failed: list[dict[str, Any]] = []
+    taken: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = _parse(number, line)
+            if (first := taken.setdefault(row.output, number)) != number:
+                raise UserError(f"its result has the name of row {first}'s ({row.output}): rename one of the pictures.")
+            rows.append(row)
+        except UserError as error:
+            failed.append(_failure(number, None, error))
+    if not rows and not failed:
+        raise UserError(f"{records}: it has no rows. Each line is a JSON object with file_name and instruction.")
+    return rows, failed
+
+
+def _parse(number: int, line: str) -> Row:
+    try:
+        content = json.loads(line)
+    except ValueError as error:
+        raise UserError(f"not JSON ({error}).") from None
+    if not isinstance(content, dict):
+        raise UserError("not a JSON object.")
+    for field in ("file_name", "instruction"):
+        if not isinstance(content.get(field), str) or not content[field].strip():
+            raise UserError(f"the field '{field}' is missing or not a text.")
+    name = PurePosixPath(content["file_name"].replace("\\", "/"))
+    if name.is_absolute() or ".." in name.parts:
+        raise UserError(f"file_name '{content['file_name']}' leads out of the records' folder: use a name inside it.")
+    output = name if name.suffix.lower() in WRITERS else name.with_suffix(".png")
+    return Row(number, content["file_name"], content["instruction"], str(output))
+
+
+def _load(
+    rows: list[Row], folder: Path, editor: Editor, failed: list[dict[str, Any]]
+) -> Iterator[tuple[Row, Image.Image]]:
+    """Rows with their pictures, those that can be edited; the others go to `failed`."""
+    for row in rows:
+        try:
+            check_instruction(row.instruction, editor.parts)
+            yield row, load_image(folder / row.file_name)
+        except UserError as error:
+            failed.append(_failure(row.number, row.file_name, error))
+
+
+def _failure(number: int, file_name: str | None, error: UserError) -> dict[str, Any]:
+    return {"row": number, "file_name": file_name, "error": str(error)}
+
+
+def _save(row: Row, edited: Edited, out: Path, request: dict[str, Any]) -> None:
+    """The picture first, its line after it: a line is a promise that the picture is there."""
+    path = out / row.output
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_image(edited.image, path)
+    made = {"output": row.output, "asked": _asked(row, request), **asdict_without_image(edited)}
+    try:
+        with open(out / DONE_FILE, "a", encoding="utf-8") as file:
+            file.write(json.dumps(made, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise UserError(f"{out / DONE_FILE}: cannot be written ({error.strerror}). Free some space, go on.") from error
+
+
+def asdict_without_image(edited: Edited) -> dict[str, Any]:
+    """What was done, as JSON."""
+    return {field.name: getattr(edited, field.name) for field in fields(edited) if field.name != "image"}
+
+
+def _asked(row: Row, request: dict[str, Any]) -> dict[str, Any]:
+    return {"file_name": row.file_name, "instruction": row.instruction, **request}
+
+
+def _read_done(path: Path) -> dict[str, dict[str, Any]]:
+    """output -> what was asked. A line cut short by a kill is dropped, and the file put right."""
+    if not path.is_file():
+        return {}
+    done, whole = {}, []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            content = json.loads(line)
+            done[content["output"]] = content["asked"]
+            whole.append(line)
+        except (ValueError, KeyError, TypeError):
+            continue
+    write_atomic(path, "".join(line + "\n" for line in whole).encode())
+    return done

@@ -1,0 +1,241 @@
+"""Editor: any picture, an instruction, the edited picture in the same size."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+from PIL import Image
+
+from uip2p.editing.guidance import conditions
+from uip2p.editing.instructions import check_instruction
+from uip2p.editing.residual import transfer
+from uip2p.editing.sampling import noise_generators, sample
+from uip2p.errors import UserError
+from uip2p.images import Source, load_image, to_tensor, to_uint8
+from uip2p.models.folder import Parts, check_editor, load_pipeline
+
+SCHEDULERS = {
+    "ddim": diffusers.DDIMScheduler,
+    "euler": diffusers.EulerDiscreteScheduler,
+    "euler-ancestral": diffusers.EulerAncestralDiscreteScheduler,
+    "dpm": diffusers.DPMSolverMultistepScheduler,
+}
+VISIBLE = 16  # of 255: a pixel that moved by more has changed
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """One edited picture (PIL RGB, the size of the source), and how it was made.
+
+    working_size: (width, height) that the model saw. residual: whether the picture kept its own fine detail (see
+    residual.py). changed: share of its pixels that changed visibly, 0 to 1. evaluations: of the UNet, a step.
+    seconds: its share of its batch's time.
+    """
+
+    image: Image.Image
+    instruction: str
+    seed: int
+    steps: int
+    guidance_scale: float
+    image_guidance_scale: float
+    scheduler: str
+    evaluations: int
+    working_size: tuple[int, int]
+    residual: bool
+    changed: float
+    seconds: float
+
+
+class Editor:
+    """An editing model, ready to use: `Editor.from_pretrained("mini")(picture, "make the car blue")`."""
+
+    def __init__(self, parts: Parts):
+        self.parts = check_editor(parts)
+        self.settings = parts.settings
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path = "mini", device: str | torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> Editor:
+        """name: "mini" (shipped), a folder or a hub id. device: the best there is. dtype: float32. UserError: bad."""
+        return cls(load_pipeline(name, pick_device(device), dtype or torch.float32))
+
+    @property
+    def device(self) -> torch.device:
+        return self.parts.unet.device
+
+    @property
+    def vae(self) -> Any:
+        return self.parts.vae
+
+    def __call__(self, image: Source | Sequence[Source], instruction: str | Sequence[str], **options: Any) -> Any:
+        """A picture and an instruction -> the edited picture (PIL); a list in either place -> a list. See `edit`."""
+        edited = [result.image for result in self.edit(image, instruction, **options)]
+        return edited if _is_list(image) or _is_list(instruction) else edited[0]
+
+    @torch.no_grad()
+    def edit(
+        self,
+        image: Source | Sequence[Source],
+        instruction: str | Sequence[str],
+        *,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        image_guidance_scale: float | None = None,
+        seed: int | Sequence[int] = 0,
+        scheduler: str | Any | None = None,
+        residual: bool = True,
+        batch_size: int = 8,
+        progress: Callable[[int], Any] | None = None,
+    ) -> list[Edited]:
+        """Edits pictures of any format and size (see `images.load_image`), in batches; results in the order given.
+
+        image, instruction, seed: one for all, or a list. None: the model's default. scheduler: a name of SCHEDULERS
+        or a diffusers scheduler. residual: pictures larger than the model's size keep their own fine detail. A result
+        does not depend on the batch it is in. progress is called with the number of pictures just finished.
+        UserError: an unreadable picture, a bad instruction (`instructions.check_instruction`) or a bad number.
+        """
+        given: list[Any] = [image, instruction, seed]
+        count = max([len(value) for value in given if _is_list(value)], default=1)
+        pictures = [load_image(source) for source in _each(image, count, "pictures")]
+        texts = [check_instruction(text, self.parts) for text in _each(instruction, count, "instructions")]
+        seeds = _each(seed, count, "seeds")
+        options = self._check_options(steps, guidance_scale, image_guidance_scale, seeds)
+        schedule = self._scheduler(scheduler)
+
+        sizes = [working_size(picture.size, self.settings.image_size, self.parts.size_multiple) for picture in pictures]
+        results: list[Edited | None] = [None] * count
+        for size in sorted(set(sizes)):
+            same = [index for index in range(count) if sizes[index] == size]
+            for batch in (same[start : start + batch_size] for start in range(0, len(same), batch_size)):
+                began = time.perf_counter()
+                images = [pictures[index] for index in batch]
+                made = self._edit_batch(
+                    images, size, [texts[index] for index in batch], [seeds[index] for index in batch],
+                    residual, scheduler=schedule, **options,
+                )  # fmt: skip
+                seconds = (time.perf_counter() - began) / len(batch)
+                for index, (picture, used_residual) in zip(batch, made, strict=True):
+                    results[index] = Edited(
+                        image=picture, instruction=texts[index], seed=seeds[index], **options,
+                        scheduler=type(schedule).__name__,
+                        evaluations=len(conditions(options["guidance_scale"], options["image_guidance_scale"])),
+                        working_size=size, residual=used_residual,
+                        changed=changed_share(pictures[index], picture), seconds=seconds,
+                    )  # fmt: skip
+                if progress:
+                    progress(len(batch))
+        return [result for result in results if result is not None]
+
+    def _edit_batch(
+        self, pictures: list[Image.Image], size: tuple[int, int], texts: list[str], seeds: list[int],
+        residual: bool, **options: Any,
+    ) -> list[tuple[Image.Image, bool]]:  # fmt: skip
+        """Pictures of one working size -> (edited picture, whether by residual transfer) for each."""
+        vae, factor = self.parts.vae, self.parts.vae.config.scaling_factor
+        x = torch.stack([to_tensor(_resized(picture, size)) for picture in pictures]).to(vae.device, vae.dtype)
+        latents = vae.encode(x).latent_dist.mode()
+        edited = vae.decode(sample(self.parts, latents, texts, noise_generators(seeds), **options) / factor).sample
+        large = [residual and picture.width * picture.height > math.prod(size) for picture in pictures]
+        round_trip = vae.decode(latents).sample if any(large) else edited
+        results = []
+        for index, picture in enumerate(pictures):
+            if large[index]:
+                out = Image.fromarray(transfer(np.asarray(picture), edited[index], round_trip[index]))
+            else:
+                out = _resized(Image.fromarray(to_uint8(edited[index])), picture.size)
+            results.append((out, large[index]))
+        return results
+
+    def _check_options(
+        self, steps: int | None, guidance_scale: float | None, image_guidance_scale: float | None, seeds: list[int]
+    ) -> dict[str, Any]:
+        defaults, most = self.settings, self.parts.scheduler.config.num_train_timesteps
+        steps = defaults.steps if steps is None else steps
+        text = defaults.guidance_scale if guidance_scale is None else guidance_scale
+        image = defaults.image_guidance_scale if image_guidance_scale is None else image_guidance_scale
+        if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= most:
+            raise UserError(f"steps is {steps!r}: give a whole number from 1 to {most}.")
+        for name, value in (("guidance", text), ("image guidance", image)):
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 100:
+                raise UserError(f"{name} is {value!r}: give a number from 0 to 100.")
+        for seed in seeds:
+            if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
+                raise UserError(f"seed is {seed!r}: give a whole number from 0 to 2^63 − 1.")
+        return {"steps": steps, "guidance_scale": float(text), "image_guidance_scale": float(image)}
+
+    def _scheduler(self, scheduler: Any) -> Any:
+        """A fresh scheduler: they keep state. A named one takes over the model's noise schedule and prediction type."""
+        scheduler = self.parts.scheduler if scheduler is None else scheduler
+        if not isinstance(scheduler, str):
+            return type(scheduler).from_config(scheduler.config)
+        if scheduler not in SCHEDULERS:
+            raise UserError(f"there is no scheduler '{scheduler}': give one of {', '.join(SCHEDULERS)}.")
+        return SCHEDULERS[scheduler].from_config(self.parts.scheduler.config)
+
+
+@functools.cache
+def working_size(size: tuple[int, int], image_size: int, multiple: int) -> tuple[int, int]:
+    """The size (width, height) at which a model edits a picture of `size`: both sides multiples of `multiple`, the
+    area near image_size², the picture's proportions as nearly as that allows. The whole picture is stretched to it
+    and back, so pixels stay aligned."""
+    if size == (image_size, image_size):
+        return size
+    sides = range(multiple, 4 * image_size + 1, multiple)
+
+    def misfit(candidate: tuple[int, int]) -> float:
+        width, height = candidate
+        stretch = math.log(width / height) - math.log(size[0] / size[1])
+        return abs(stretch) + 0.25 * abs(math.log(width * height / image_size**2))
+
+    near = [
+        (width, height)
+        for width, height in itertools.product(sides, sides)
+        if 0.5 <= width * height / image_size**2 <= 2
+    ]
+    return min(near, key=misfit, default=(image_size, image_size))
+
+
+def pick_device(device: str | torch.device | None) -> torch.device:
+    """None: a GPU where there is one. UserError: a device that is not there."""
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(1, device=device)
+        return torch.device(device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"the device '{device}' cannot be used ({reason}). Use cpu, cuda or mps.") from error
+
+
+def changed_share(before: Image.Image, after: Image.Image) -> float:
+    """The share of pixels, 0 to 1, whose red, green or blue moved by more than VISIBLE."""
+    moved = np.asarray(before).astype(np.int16) - np.asarray(after)
+    return float((np.abs(moved).max(axis=-1) > VISIBLE).mean())
+
+
+def _resized(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim == 4)
+
+
+def _each(value: Any, count: int, what: str) -> list[Any]:
+    """One for all, or exactly one each."""
+    if not _is_list(value):
+        return [value] * count
+    if len(value) != count:
+        raise UserError(f"{len(value)} {what} for {count} edits: give one for all, or one for each.")
+    return list(value)

@@ -1,0 +1,111 @@
+"""`uip2p evaluate`: score any InstructPix2Pix folder against exact answers, beside the rows it must be read with."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from uip2p.editing.editor import Editor
+from uip2p.errors import UserError
+from uip2p.evaluate.cases import Case
+from uip2p.evaluate.report import Sample, as_text, group
+from uip2p.evaluate.scenes_suite import edit_cases, evaluate_scenes, suite_cases
+from uip2p.images import grid, save_image
+
+RANKS = {"best": 0.0, "upper quarter": 0.25, "median": 0.5, "lower quarter": 0.75, "worst": 1.0}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--suite", choices=("scenes", "photos"), default="scenes", help="drawn scenes, or tones on photographs")
+    add("--model", default="mini", help="a folder that diffusers loads as InstructPix2Pix, or a shipped model's name")
+    add("--json", type=Path, help="where the result goes; each case's row goes beside it, into the same name .jsonl")
+    add("--split", default="test", help="train, validation, test, composition or language (default: test)")
+    add("--seed", type=int, default=0, help="of the world and of the edits' noise (default: 0)")
+    add("--count", type=int, default=270, help="single edits, shared equally among the kinds (default: 270)")
+    add("--sessions", type=int, default=90, help="sessions of three edits in a row (default: 90)")
+    add("--steps", type=int, help="sampling steps (default: the model's own)")
+    add("--guidance", type=float, help="text guidance scale (default: the model's own)")
+    add("--image-guidance", type=float, help="image guidance scale (default: the model's own)")
+    add("--batch-size", type=int, default=16, help="changes the speed, never a result (default: 16)")
+    add("--judge", help="a CLIPModel folder that no loss has used (default: the shipped judge)")
+    add("--photos", type=Path, nargs="*", default=[], metavar="DIR",
+        help="folders of photographs with metadata.jsonl, beside scikit-image's (suite photos)")
+    add("--pictures", type=Path, help="a folder for grids of the best, median and worst edits of each kind")
+
+
+def run(args: argparse.Namespace) -> None:
+    if args.count < 1 or args.sessions < 0 or args.batch_size < 1:
+        raise UserError("--count and --batch-size start at 1, --sessions at 0")
+    if args.json and not args.json.parent.is_dir():
+        raise UserError(f"{args.json}: the folder {args.json.parent} does not exist. Create it first.")
+    rows = args.json.with_suffix(".jsonl") if args.json else None
+    result = evaluate_scenes(
+        args.model, suite=args.suite, photo_folders=args.photos, split=args.split, seed=args.seed, count=args.count,
+        session_count=args.sessions, judge=args.judge or shipped_judge(), steps=args.steps, guidance=args.guidance,
+        image_guidance=args.image_guidance, batch_size=args.batch_size, out_json=args.json, rows_jsonl=rows,
+        command=shlex.join(["uip2p", *sys.argv[1:]]),
+    )  # fmt: skip
+    print(as_text(result["summary"]))
+    if rows:
+        print(f"\n{args.json}: all figures and how they were made; {rows.name}: a row a case")
+    if args.pictures:
+        editor, settings = Editor.from_pretrained(args.model), result["settings"]
+        cases = suite_cases(
+            args.suite, args.split, args.seed, args.count, args.sessions, settings["image_size"], args.photos
+        )
+        for path in draw_pictures(editor, cases, result["samples"], settings, args.pictures):
+            print(path)
+
+
+def shipped_judge() -> Path | None:
+    """The judge in the package; None if this installation has none, and the table then has no CLIP columns."""
+    folder = Path(__file__).parent.parent / "assets" / "clip-judge"
+    return folder if folder.is_dir() else None
+
+
+def inside(sample: Sample) -> float:
+    """A sample's own inside error; 0 where nothing had to change (three turns may lead back to the start)."""
+    row = sample["rows"]["model"]
+    return row["inside_sum"] / row["wanted_sum"] if row["wanted_sum"] else 0.0
+
+
+def ranked(samples: list[Sample]) -> dict[str, Sample]:
+    """Best, quartiles and worst by inside error: chosen by rank, so that nobody picks."""
+    order = sorted(samples, key=lambda sample: (inside(sample), sample["case"]))
+    return {name: order[round(rank * (len(order) - 1))] for name, rank in RANKS.items()}
+
+
+def draw_pictures(
+    editor: Editor, cases: list[Case], samples: list[Sample], settings: dict[str, Any], folder: Path
+) -> list[Path]:
+    """One PNG a kind: source | exact answer | output with its instruction and inside error, from best to worst.
+
+    The edits are made again, which gives the same pictures: their noise is a function of the case."""
+    folder.mkdir(parents=True, exist_ok=True)
+    by_name = {case.name: case for case in cases}
+    paths = []
+    for kind, of_kind in group(samples, lambda sample: sample["kind"]).items():
+        chosen = ranked(of_kind)
+        batch = [by_name[sample["case"]] for sample in chosen.values()]
+        answers = [case.draw() for case in batch]
+        outputs = edit_cases(editor, batch, np.stack([answer.source for answer in answers]), settings)
+        pictures, labels = [], []
+        for (rank, sample), case, answer, output in zip(chosen.items(), batch, answers, outputs, strict=True):
+            pictures += [_enlarged(answer.source), _enlarged(answer.target), _enlarged(output)]
+            labels += ["; ".join(case.instructions), "exact answer", f"{rank}: inside error {inside(sample):.2f}"]
+        paths.append(save_image(grid(pictures, 3, labels), folder / f"{kind}.png"))
+    return paths
+
+
+def _enlarged(picture: np.ndarray, least: int = 256) -> np.ndarray:
+    """Small pictures drawn large enough to look at, pixel for pixel."""
+    factor = max(1, -(-least // picture.shape[1]))
+    size = (picture.shape[1] * factor, picture.shape[0] * factor)
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.NEAREST))

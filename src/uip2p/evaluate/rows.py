@@ -1,0 +1,75 @@
+"""Rows that outlive the process that made them, and what makes a run that run and not another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+WEIGHTS_AND_CONFIGURATION = (".json", ".safetensors", ".txt")
+
+
+def digest(settings: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def fingerprint(folder: Path) -> str:
+    """Hash of a model's weights and configuration: the same model elsewhere, or renamed, is the same model."""
+    hashed = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in WEIGHTS_AND_CONFIGURATION and path.is_file():
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256")
+            hashed.update(path.relative_to(folder).as_posix().encode() + content.digest())
+    return hashed.hexdigest()[:16]
+
+
+def noise_seed(seed: int, name: str, turn: int) -> int:
+    """The seed of one edit's noise: of the case alone, so that no neighbour in a batch changes it."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {name} {turn}".encode()).digest()[:4], "big")
+
+
+def commit() -> str | None:
+    """The commit of this source tree, `+` if it has changes since; None outside a checkout."""
+    here = Path(__file__).parent
+    command = ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, cwd=here, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {
+        name: version(name) for name in ("uip2p", "torch", "diffusers", "transformers", "numpy", "pillow")
+    }
+
+
+def read_rows(path: Path | None) -> dict[str, dict[str, Any]]:
+    """Key -> row. A last line that a crash cut short is left out, and so measured again."""
+    known: dict[str, dict[str, Any]] = {}
+    for number, line in enumerate(path.read_text().splitlines() if path and path.exists() else [], 1):
+        try:
+            row = json.loads(line)
+            known[row["key"]] = row
+        except (json.JSONDecodeError, KeyError, TypeError):
+            print(f"{path}, row {number}: damaged, measured again", file=sys.stderr)
+    return known
+
+
+def append_rows(path: Path | None, rows: list[dict[str, Any]]) -> None:
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as file:
+        if file.tell():
+            file.seek(-1, 2)
+            if file.read(1) != b"\n":
+                file.write(b"\n")  # what a crash cut short stays a line of its own
+        file.write(b"".join(json.dumps(row).encode() + b"\n" for row in rows))

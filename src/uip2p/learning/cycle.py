@@ -1,0 +1,199 @@
+"""The method: one training step applies the instruction, then the reverse instruction to its own result.
+
+    z   = s · E(x);   c = E(x)                              the picture, as latent and as condition
+    z_t = √ᾱ_t z + √(1−ᾱ_t) ε₁                              or a rollout's latent at t, see `start`
+    z_e = x0(U([z_t, c], t, F));              I_e = D(z_e / s)      forward edit, one step
+    z'  = √ᾱ_t' z_e + √(1−ᾱ_t') ε₂                          t' independent of t
+    z_r = x0(U([z', z_e / s], t', R));        I_r = D(z_r / s)      reverse edit; gradients flow through z_e
+
+and the four losses of `losses.py` hold x, I_e and I_r together. No edited picture exists anywhere.
+Off in the paper's recipe, on in the miniature's, each a field of `CycleConfig`: augmentation in front of CLIP, the
+prior (which keeps the model able to draw and to leave alone), rollout input, timestep truncation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from uip2p.images import grid, to_uint8
+from uip2p.learning.augment import AugmentConfig, augment
+from uip2p.learning.denoise import draw_latents
+from uip2p.learning.diffusion import add_noise, move_to, rollout_times, training_target
+from uip2p.learning.losses import attention_loss, direction_loss, reconstruction_loss, similarity_loss
+from uip2p.learning.objective import Batch, Outcome, conditioning_dropout, drop, pictures, texts
+from uip2p.learning.randomness import Draw
+from uip2p.models.attention import cross_attention_maps
+from uip2p.models.clip import Clip
+from uip2p.models.folder import Settings, save_settings
+from uip2p.models.latent_editor import LatentEditor
+
+
+@dataclass(frozen=True, slots=True)
+class CycleConfig:
+    """The paper's weights are the defaults; fields the paper does not mention are off."""
+
+    direction: float = 1.0
+    similarity: float = 1.0
+    attention: float = 0.5
+    reconstruction: float = 1.0
+    pixel_weight: float = 1.0  # of the pixel term inside the reconstruction
+    attention_side: int = 16  # maps of layers up to this many positions a side
+    attention_reduce: str = "sum"  # over layers; "mean" does not grow with their number
+    dropout: float = 0.05  # u of InstructPix2Pix's conditioning dropout
+    max_timestep: int = 999  # t and t' are uniform in 0..this
+    rollout: float = 0.0  # share of samples whose z_t comes from the model's own denoising, as at inference
+    rollout_steps: int = 3
+    prior: float = 0.0  # weight of ordinary denoising of x itself under R: see `prior_loss`
+    prior_null: float = 0.3  # share of the prior's samples without the image condition: plain drawing
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+
+class CycleObjective(nn.Module):
+    """UIP2P's objective. Rows: image, caption, instruction, edited_caption, reverse_instruction."""
+
+    def __init__(self, editor: LatentEditor, clips: Sequence[Clip], config: CycleConfig, settings: Settings):
+        """clips: the frozen loss encoders; with several, each CLIP term is their mean."""
+        super().__init__()
+        self.editor = editor
+        self.clips = nn.ModuleList(clip.freeze() for clip in clips)
+        self.config, self.settings = config, settings
+
+    def forward(self, batch: Batch, draw: Draw) -> Outcome:
+        editor, config = self.editor, self.config
+        x = pictures(batch, device=editor.device)
+        z, c = editor.encode(x, self._normal(draw, "posterior", x))
+        no_text, no_image = conditioning_dropout(draw, config.dropout)
+        t, t_reverse = (self._timestep(draw, name) for name in ("t", "t'"))
+        forward_states, forward_content = editor.read(drop(texts(batch, "instruction"), no_text))
+        reverse_states, reverse_content = editor.read(drop(texts(batch, "reverse_instruction"), no_text))
+        seen = c * (~no_image).to(c).view(-1, 1, 1, 1)
+
+        z_t = self.start(z, seen, t, forward_states, draw)
+        with cross_attention_maps(editor.unet, forward_content, config.attention_side) as forward_maps:
+            z_e = editor.estimate(z_t, seen, t, forward_states)
+        noise = self._latent_noise(draw, "ε₂", z)
+        with cross_attention_maps(editor.unet, reverse_content, config.attention_side) as reverse_maps:
+            noisy = add_noise(z_e, noise, editor.alpha_bar, t_reverse)
+            z_r = editor.estimate(noisy, editor.condition(z_e), t_reverse, reverse_states)
+        edited, reversed_ = editor.decode(torch.cat([z_e, z_r])).clamp(-1.2, 1.2).chunk(2)
+
+        losses, logs = self.judge(batch, draw, x, edited, reversed_)
+        losses["attention"] = config.attention * attention_loss(forward_maps, reverse_maps, config.attention_reduce)
+        if config.prior:
+            losses["prior"] = config.prior * self.prior_loss(batch, draw, z, c)
+        return Outcome(losses, logs)
+
+    def start(self, z: Tensor, seen: Tensor, t: Tensor, states: Tensor, draw: Draw) -> Tensor:
+        """z_t, [B, C, h, w]: the noised source, or for a share of samples the model's own way from pure noise to t.
+
+        The noised source leaks "copy" at small t, where inference sees a half-edited picture instead.
+        """
+        config, editor = self.config, self.editor
+        noise = self._latent_noise(draw, "ε₁", z)
+        z_t = add_noise(z, noise, editor.alpha_bar, t)
+        chosen = draw.uniform("rollout").to(z.device) < config.rollout
+        if not chosen.any():
+            return z_t
+        index = chosen.nonzero().flatten()
+        noisy = noise[index]
+        with torch.no_grad():
+            times = rollout_times(t[index], config.rollout_steps, len(editor.alpha_bar) - 1)
+            for now, following in zip(times, times[1:], strict=False):
+                clean = editor.estimate(noisy, seen[index], now, states[index])
+                noisy = move_to(noisy, clean, editor.alpha_bar, now, following)
+        return z_t.index_copy(0, index, noisy)
+
+    def judge(self, batch: Batch, draw: Draw, x: Tensor, edited: Tensor, reversed_: Tensor) -> tuple[dict, dict]:
+        """The CLIP terms and the pixel term, from pictures [B, 3, H, W]."""
+        config = self.config
+        captions = texts(batch, "caption") + texts(batch, "edited_caption")
+        # One augmentation a sample for all three pictures, one call of CLIP for the two that need gradients.
+        views = [augment(picture, config.augment, draw, "augment") for picture in (x, edited, reversed_)]
+        direction, similarity, home, cosine = [], [], [], []
+        for clip in self.clips:
+            with torch.no_grad():
+                source_text, edited_text = clip.embed_texts(captions).chunk(2)
+                e_source = clip.embed_images(views[0])
+            e_edited, e_reversed = clip.embed_images(torch.cat(views[1:])).chunk(2)
+            direction.append(direction_loss(e_edited, e_source, edited_text, source_text))
+            similarity.append(similarity_loss(e_edited, edited_text))
+            home.append(reconstruction_loss(x, reversed_, e_source, e_reversed, config.pixel_weight))
+            cosine.append((e_edited * e_source).sum(-1))
+        mean = lambda values: torch.stack(values).mean(0)  # noqa: E731
+        losses = {
+            "direction": config.direction * mean(direction),
+            "similarity": config.similarity * mean(similarity),
+            "reconstruction": config.reconstruction * mean(home),
+        }
+        with torch.no_grad():
+            magnitude = (edited - x).abs().flatten(1).mean(1)
+            logs = {
+                "edit_magnitude": magnitude,
+                "clip_direction": 1 - mean(direction),
+                "copy_rate": (mean(cosine) > 0.98).float(),
+                "reverse_error": (reversed_ - x).abs().flatten(1).mean(1),
+            }
+        return losses, logs
+
+    def prior_loss(self, batch: Batch, draw: Draw, z: Tensor, c: Tensor) -> Tensor:
+        """Ordinary denoising of the picture itself, [B].
+
+        The reverse instruction R describes what x already shows ("make the car red" of a red car), so the right
+        answer of the editor to (x, R) is x. With the condition: leave alone what is already so. For a share
+        `prior_null` the condition is null: keep knowing how to draw. Needs no edited picture.
+        """
+        editor = self.editor
+        null = (draw.uniform("prior/null") < self.config.prior_null).to(z.device)
+        words = [row["caption"] if gone else row["reverse_instruction"] for row, gone in zip(batch, null.tolist(), strict=True)]
+        t = draw.integers("prior/t", len(editor.alpha_bar)).to(z.device)
+        noise = self._latent_noise(draw, "prior/ε", z)
+        states, _ = editor.read(drop(words, draw.uniform("prior/dropout") < 0.1))
+        noisy = add_noise(z, noise, editor.alpha_bar, t)
+        prediction = editor.predict(noisy, c * (~null).to(c).view(-1, 1, 1, 1), t, states)
+        target = training_target(z, noise, editor.alpha_bar, t, editor.prediction_type)
+        return (prediction - target).square().flatten(1).mean(1)
+
+    def alarm(self, logs: dict[str, float]) -> str | None:
+        """Copying the input minimises reconstruction and attention: a run that falls into it says so."""
+        if logs["copy_rate"] > 0.9 and logs["clip_direction"] < 0.1:
+            return (
+                f"identity collapse: {logs['copy_rate']:.0%} of the edits are copies of the input and the CLIP "
+                f"direction is {logs['clip_direction']:.2f}. Raise the weights of direction and similarity, or lower "
+                "reconstruction and prior."
+            )
+        return None
+
+    @torch.no_grad()
+    def samples(self, batch: Batch, draw: Draw) -> np.ndarray:
+        """Rows: pictures, their edits in five steps, the reverse edits of those."""
+        editor, batch = self.editor, batch[:10]
+        x = pictures(batch, device=editor.device)
+        z, c = editor.encode(x)
+        rows = [*to_uint8(x)]
+        for key in ("instruction", "reverse_instruction"):
+            states, _ = editor.read(texts(batch, key))
+            z = draw_latents(editor, self._latent_noise(draw, f"sample/{key}", z), c, states, steps=5)
+            c = editor.condition(z)
+            rows += [*to_uint8(editor.decode(z).clamp(-1, 1))]
+        return np.asarray(grid(rows, columns=len(batch)))
+
+    def export(self, folder: Path) -> None:
+        self.editor.save(folder)
+        save_settings(self.settings, folder)
+
+    def _timestep(self, draw: Draw, name: str) -> Tensor:
+        return draw.integers(name, self.config.max_timestep + 1).to(self.editor.device)
+
+    def _latent_noise(self, draw: Draw, name: str, like: Tensor) -> Tensor:
+        return draw.normal(name, tuple(like.shape[1:])).to(like.device)
+
+    def _normal(self, draw: Draw, name: str, x: Tensor) -> Tensor:
+        factor = 2 ** (len(self.editor.vae.config.block_out_channels) - 1)
+        shape = (self.editor.vae.config.latent_channels, x.shape[-2] // factor, x.shape[-1] // factor)
+        return draw.normal(name, shape).to(x.device)

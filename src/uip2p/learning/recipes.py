@@ -1,0 +1,180 @@
+"""Recipes: a TOML file is a run. From its tables to models, data and an objective, ready for the trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL
+from torch import nn
+
+from uip2p.config import apply_overrides, check_keys, from_dict, load_toml
+from uip2p.errors import UserError
+from uip2p.learning.autoencode import AutoencodeConfig, AutoencodeObjective
+from uip2p.learning.contrast import ContrastConfig, ContrastObjective
+from uip2p.learning.cycle import CycleConfig, CycleObjective
+from uip2p.learning.data import FolderRecords
+from uip2p.learning.datasets import Captioned, DataConfig, Unpaired
+from uip2p.learning.denoise import DenoiseConfig, DenoiseObjective
+from uip2p.learning.paired import PairedConfig, PairedObjective
+from uip2p.learning.trainer import TrainConfig
+from uip2p.models.clip import ClipConfig, build_clip, load_clip
+from uip2p.models.folder import Settings, load_pipeline
+from uip2p.models.latent_editor import LatentEditor
+from uip2p.models.miniature import (
+    AutoencoderConfig,
+    TextConfig,
+    UnetConfig,
+    build_autoencoder,
+    build_scheduler,
+    build_text_encoder,
+    build_unet,
+)
+from uip2p.models.tokenizer import build_tokenizer
+from uip2p.models.widen import widen_conv_in
+from uip2p.scenes.language import vocabulary
+from uip2p.scenes.world import World
+
+PACKAGE = Path(__file__).parent.parent
+RECIPES = PACKAGE / "recipes"
+# Where a stage's model is found when the run's own root has none: what ships with the package.
+SHIPPED = {
+    "autoencoder": PACKAGE / "assets/base-mini/vae",
+    "clip": PACKAGE / "assets/clip",
+    "judge": PACKAGE / "assets/clip-judge",
+    "base": PACKAGE / "assets/base-mini",
+    "cycle": PACKAGE / "assets/uip2p-mini",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BaseConfig:
+    """A text-to-image model from nothing on a trained autoencoder (a stage's name, a folder or a hub id)."""
+
+    autoencoder: str = "autoencoder"
+    prediction_type: str = "v_prediction"
+    unet: UnetConfig = field(default_factory=UnetConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class EditorConfig:
+    """What is fine-tuned. base: a stage's name, a folder or a hub id. clips: the loss encoders, likewise.
+    train_text: the text encoder learns too (the paper keeps it frozen)."""
+
+    base: str = "base"
+    clips: tuple[str, ...] = ("clip",)
+    train_text: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Everything that `trainer.train` needs."""
+
+    objective: nn.Module
+    dataset: Any
+    validation: Any
+    train: TrainConfig
+
+
+def recipe_names() -> list[str]:
+    return sorted(path.stem for path in RECIPES.glob("*.toml"))
+
+
+def read_recipe(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The tables of a shipped recipe, or of a file ending in .toml, with `table.key=value` overrides in place."""
+    path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
+    if not path.is_file():
+        raise UserError(f"no recipe {name!r}: there are {', '.join(recipe_names())}, or give a file ending in .toml")
+    tables = apply_overrides(load_toml(path), overrides)
+    check_keys(tables, ("objective", "about", "data", "model", "loss", "faults", "settings", "train"), f"recipe {name}")
+    return tables
+
+
+def build(name: str, tables: dict[str, Any], root: Path, folder: Path | None = None) -> Run:
+    """From a recipe's tables to a run. root: where earlier stages lie. folder: the user's own records, for `cycle`."""
+    kinds: dict[str, Callable[..., tuple[nn.Module, Any, Any]]] = {
+        "autoencode": _autoencode, "contrast": _contrast, "denoise": _denoise, "cycle": _cycle, "paired": _paired,
+    }
+    kind = tables.get("objective")
+    if kind not in kinds:
+        raise UserError(f"recipe {name}: objective must be one of {', '.join(kinds)}, not {kind!r}")
+
+    def read(cls: type, table: str) -> Any:
+        return from_dict(cls, tables.get(table, {}), f"recipe {name} [{table}]")
+
+    train = read(TrainConfig, "train")
+    torch.manual_seed(train.seed)
+    objective, dataset, validation = kinds[kind](read, Path(root), folder)
+    return Run(objective, dataset, validation, train)
+
+
+def find(reference: str, root: Path) -> str:
+    """A stage's name → the model that this root trained, else the one that ships; anything else is left as it is."""
+    trained = root / reference / "model"
+    if trained.is_dir():
+        return str(trained)
+    if reference in SHIPPED:
+        if not SHIPPED[reference].is_dir():
+            raise UserError(f"{trained}: there is no trained {reference} yet; run its recipe first, with the same --root.")
+        return str(SHIPPED[reference])
+    return reference
+
+
+def _autoencode(read: Callable, root: Path, folder: Path | None):
+    data, config = read(DataConfig, "data"), read(AutoencoderConfig, "model")
+    train, validation = Captioned(data, "train"), Captioned(data, "validation")
+    pictures = [validation[index]["image"] for index in range(128)]
+    return AutoencodeObjective(build_autoencoder(config), read(AutoencodeConfig, "loss"), pictures), train, validation
+
+
+def _contrast(read: Callable, root: Path, folder: Path | None):
+    data = read(DataConfig, "data")
+    clip = build_clip(read(ClipConfig, "model"), build_tokenizer(vocabulary()))
+    train, validation = Captioned(data, "train", negatives=True), Captioned(data, "validation", negatives=True)
+    return ContrastObjective(clip, read(ContrastConfig, "loss")), train, validation
+
+
+def _denoise(read: Callable, root: Path, folder: Path | None):
+    data, config = read(DataConfig, "data"), read(BaseConfig, "model")
+    vae = AutoencoderKL.from_pretrained(find(config.autoencoder, root), torch_dtype=torch.float32)
+    tokenizer = build_tokenizer(vocabulary())
+    side = data.size // 2 ** (len(vae.config.block_out_channels) - 1)
+    unet = build_unet(config.unet, vae.config.latent_channels, side, config.text.width)
+    text = build_text_encoder(config.text, tokenizer)
+    editor = LatentEditor(unet, vae, text, tokenizer, build_scheduler(config.prediction_type), train_text=True)
+    objective = DenoiseObjective(editor, read(DenoiseConfig, "loss"), _settings(read, data))
+    return objective, Captioned(data, "train"), Captioned(data, "validation")
+
+
+def _cycle(read: Callable, root: Path, folder: Path | None):
+    data, config = read(DataConfig, "data"), read(EditorConfig, "model")
+    clips = [load_clip(find(reference, root)) for reference in config.clips]
+    objective = CycleObjective(_editor(config, root), clips, read(CycleConfig, "loss"), _settings(read, data, folder is None))
+    if folder is not None:
+        return objective, FolderRecords(folder, data.size, data.seed), None
+    return objective, Unpaired(data, "train"), Unpaired(data, "validation")
+
+
+def _paired(read: Callable, root: Path, folder: Path | None):
+    from uip2p.scenes.faults import Faults, Triplets  # what draws targets is imported for the baselines alone
+
+    data, config, faults = read(DataConfig, "data"), read(EditorConfig, "model"), read(Faults, "faults")
+    objective = PairedObjective(_editor(config, root), read(PairedConfig, "loss"), _settings(read, data))
+    train, validation = (Triplets(World(data.seed, split, data.size), faults) for split in ("train", "validation"))
+    return objective, train, validation
+
+
+def _editor(config: EditorConfig, root: Path) -> LatentEditor:
+    parts = load_pipeline(find(config.base, root))
+    return LatentEditor(widen_conv_in(parts.unet), parts.vae, parts.text_encoder, parts.tokenizer, parts.scheduler,
+                        train_text=config.train_text)
+
+
+def _settings(read: Callable, data: DataConfig, closed: bool = True) -> Settings:
+    """uip2p.json. A model that read only the miniature world's words says so, for clear errors about other words."""
+    settings = read(Settings, "settings")
+    return replace(settings, image_size=data.size, vocabulary=tuple(vocabulary()) if closed else None)

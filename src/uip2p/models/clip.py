@@ -1,0 +1,113 @@
+"""The frozen image-text encoder E: transformers' CLIPModel behind two functions, differentiable in the picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
+from transformers.image_processing_utils import BaseImageProcessor
+
+from uip2p.errors import UserError
+
+
+class Clip(nn.Module):
+    """E of the paper. Pictures are float [B, 3, H, W] in [-1, 1] of any size; embeddings are [B, D] of length 1.
+
+    Resizing and normalisation happen here, in tensors, so that gradients reach the picture.
+    """
+
+    def __init__(self, model: CLIPModel, tokenizer: CLIPTokenizer, mean: Sequence[float], std: Sequence[float]):
+        super().__init__()
+        self.model, self.tokenizer = model, tokenizer
+        self.image_size = model.config.vision_config.image_size
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def embed_images(self, pictures: Tensor) -> Tensor:
+        """pictures [B, 3, H, W] in [-1, 1] → [B, D], unit length."""
+        if pictures.shape[-1] != self.image_size or pictures.shape[-2] != self.image_size:
+            size = (self.image_size, self.image_size)
+            pictures = F.interpolate(pictures, size, mode="bicubic", antialias=True, align_corners=False)
+        pixels = ((pictures + 1) / 2 - self.mean) / self.std
+        pooled = self.model.vision_model(pixel_values=pixels).pooler_output
+        return F.normalize(self.model.visual_projection(pooled).float(), dim=-1)
+
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Texts → [B, D], unit length. Longer texts than the encoder reads are cut, as CLIP does."""
+        tokens = self.tokenizer(
+            list(texts), padding="max_length", truncation=True, max_length=self.tokenizer.model_max_length,
+            return_tensors="pt",
+        ).to(self.mean.device)
+        pooled = self.model.text_model(**tokens).pooler_output
+        return F.normalize(self.model.text_projection(pooled).float(), dim=-1)
+
+    def freeze(self) -> Clip:
+        """Evaluation mode, no gradient to the weights. Gradients still reach the pictures."""
+        return self.eval().requires_grad_(False)
+
+    def save(self, folder: Path) -> None:
+        self.model.save_pretrained(folder, safe_serialization=True)
+        self.tokenizer.save_pretrained(folder)
+        size = self.image_size
+        processor = {
+            "image_processor_type": "CLIPImageProcessor", "do_convert_rgb": True, "do_resize": True, "resample": 3,
+            "size": {"shortest_edge": size}, "do_center_crop": True, "crop_size": {"height": size, "width": size},
+            "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True,
+            "image_mean": self.mean.flatten().tolist(), "image_std": self.std.flatten().tolist(),
+        }
+        (Path(folder) / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class ClipConfig:
+    """Shape of a small CLIP. Patch, widths and depths as in transformers' CLIPVisionConfig and CLIPTextConfig."""
+
+    image_size: int = 64
+    patch_size: int = 8
+    width: int = 128
+    layers: int = 5
+    heads: int = 4
+    text_width: int = 128
+    text_layers: int = 3
+    text_heads: int = 4
+    embedding: int = 128
+
+
+def text_config(tokenizer: CLIPTokenizer, width: int, layers: int, heads: int, embedding: int) -> CLIPTextConfig:
+    return CLIPTextConfig(
+        vocab_size=len(tokenizer), hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers,
+        num_attention_heads=heads, max_position_embeddings=tokenizer.model_max_length, projection_dim=embedding,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def build_clip(config: ClipConfig, tokenizer: CLIPTokenizer) -> Clip:
+    """A CLIP with random weights; the caller seeds torch."""
+    text = text_config(tokenizer, config.text_width, config.text_layers, config.text_heads, config.embedding)
+    vision = CLIPVisionConfig(
+        hidden_size=config.width, intermediate_size=4 * config.width, num_hidden_layers=config.layers,
+        num_attention_heads=config.heads, image_size=config.image_size, patch_size=config.patch_size,
+        projection_dim=config.embedding,
+    )
+    model = CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=config.embedding))
+    return Clip(model, tokenizer, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+
+def load_clip(folder: str | Path, device: str | torch.device = "cpu") -> Clip:
+    """A frozen Clip from a folder or hub id of a transformers CLIPModel with its tokenizer and image processor.
+
+    fp16 weights on disk become fp32. Raises UserError if the folder is not a CLIP.
+    """
+    try:
+        model = CLIPModel.from_pretrained(str(folder), dtype=torch.float32, use_safetensors=True)
+        tokenizer = CLIPTokenizer.from_pretrained(str(folder))
+        processor, _ = BaseImageProcessor.get_image_processor_dict(str(folder))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: not a CLIP folder that transformers can load ({error}).") from error
+    return Clip(model, tokenizer, processor["image_mean"], processor["image_std"]).freeze().to(device)

@@ -1,0 +1,244 @@
+"""A model on disk: a stock diffusers InstructPix2Pix pipeline folder, and `uip2p.json` with its defaults."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from diffusers import AutoencoderKL, SchedulerMixin, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from uip2p.errors import UserError
+from uip2p.models.settings import SETTINGS_FILE, Settings, load_settings, read_json
+from uip2p.models.settings import save_settings as save_settings
+
+ASSETS = Path(__file__).parents[1] / "assets"
+SHIPPED = {"mini": ASSETS / "uip2p-mini", "mini-base": ASSETS / "base-mini"}
+WEIGHTS = {
+    "unet": "diffusion_pytorch_model.safetensors",
+    "vae": "diffusion_pytorch_model.safetensors",
+    "text_encoder": "model.safetensors",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of a pipeline, frozen, in evaluation mode, on one device.
+
+    (Any: diffusers' classes do not tell a type checker what they are.)
+    """
+
+    unet: Any  # UNet2DConditionModel
+    vae: Any  # AutoencoderKL
+    text_encoder: Any  # CLIPTextModel
+    tokenizer: CLIPTokenizer
+    scheduler: Any  # any diffusers scheduler
+    settings: Settings
+    name: str
+
+    @property
+    def vae_factor(self) -> int:
+        """Pixels along a latent's side."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    @property
+    def size_multiple(self) -> int:
+        """Both sides of a picture have to be multiples of this many pixels."""
+        return self.vae_factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest instruction, its start and end tokens included."""
+        return min(self.tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings)
+
+
+def load_pipeline(
+    name: str | Path = "mini", device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> Parts:
+    """Parts of "mini" or "mini-base" (shipped), of a folder, or of a hub id such as "timbrooks/instruct-pix2pix".
+
+    The UNet takes the latent channels once (text-to-image, a base) or twice (an editor). Weights come from
+    safetensors only and are cast to `dtype`. UserError, with the file's name: anything missing, of a wrong shape or
+    unknown. Nothing is ever left at random initial values.
+    """
+    folder = resolve(name)
+    index = read_json(folder / "model_index.json")
+    unet = _load(UNet2DConditionModel, folder, "unet", dtype)
+    vae = _load(AutoencoderKL, folder, "vae", dtype)
+    text_encoder = _load(CLIPTextModel, folder, "text_encoder", dtype)
+    tokenizer = _load_tokenizer(folder / "tokenizer", text_encoder.config.vocab_size)
+    scheduler = _load_scheduler(folder / "scheduler", index)
+    _check_fit(folder, unet, vae, text_encoder)
+    default_size = _unet_size(unet) * 2 ** (len(vae.config.block_out_channels) - 1)
+    settings = load_settings(folder, Settings(image_size=default_size))
+    for model in (unet, vae, text_encoder):
+        model.eval().requires_grad_(False).to(device)
+    return Parts(unet, vae, text_encoder, tokenizer, scheduler, settings, str(name))
+
+
+def resolve(name: str | Path) -> Path:
+    """A shipped model's name, a folder, or a hub id (downloaded once) -> the folder. UserError: none of these."""
+    folder = Path(name)
+    if folder.is_dir():
+        if not (folder / "model_index.json").is_file():
+            raise UserError(
+                f"{folder}: no model_index.json in this folder. Give a diffusers InstructPix2Pix folder, "
+                "the one that holds unet/, vae/ and text_encoder/."
+            )
+        return folder
+    if shipped := SHIPPED.get(str(name)):
+        if not (shipped / "model_index.json").is_file():
+            raise UserError(
+                f"the model '{name}' is not in this installation ({shipped} has no model_index.json). "
+                "Install the whole package, or train it with `uip2p train` and give its folder."
+            )
+        return shipped
+    if str(name).count("/") == 1 and not str(name).startswith((".", "/", "~")):
+        return _download(str(name))
+    known = ", ".join(f"'{key}'" for key in SHIPPED)
+    raise UserError(f"{name}: there is no such model. Give {known}, a folder, or a hub id (owner/name).")
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    wanted = ["model_index.json", SETTINGS_FILE, "tokenizer/*", "*/*.json"]
+    wanted += [f"{part}/{weights}" for part, weights in WEIGHTS.items()]
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted))
+    except Exception as error:  # the hub's client raises from three libraries
+        raise UserError(
+            f"{name}: there is no such folder here, and the hub gave no such model ({_first_line(error)}). "
+            "Check the name, or the connection."
+        ) from error
+
+
+# ---- parts -------------------------------------------------------------------------------------------
+
+
+def _load(model_class: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:
+    """from_pretrained, minus its habit of filling holes with random numbers."""
+    weights = folder / part / WEIGHTS[part]
+    read_json(folder / part / "config.json")
+    if not weights.is_file() and not weights.with_name(weights.name + ".index.json").is_file():
+        raise UserError(f"{weights}: this file is missing. Copy the model again (safetensors, not .bin).")
+    options: dict[str, Any] = {"dtype": dtype}
+    if issubclass(model_class, diffusers.ModelMixin):
+        options = {"torch_dtype": dtype, "low_cpu_mem_usage": False}  # else it stops at the first bad shape
+    try:
+        with _quiet():
+            model, found = model_class.from_pretrained(
+                folder / part, use_safetensors=True, local_files_only=True, output_loading_info=True,
+                ignore_mismatched_sizes=True, **options,
+            )  # fmt: skip
+    except Exception as error:  # an unreadable file fails in diffusers, transformers, safetensors or torch
+        raise UserError(
+            f"{weights}: cannot be loaded ({_first_line(error)}). Copy or export the model again."
+        ) from error
+    if missing := sorted(found["missing_keys"]):
+        raise UserError(
+            f"{weights}: the tensor '{missing[0]}' is missing{_and_more(missing)}. "
+            "Copy or export the model again; it would otherwise run on random numbers."
+        )
+    if wrong := sorted(found["mismatched_keys"]):
+        key, on_disk, expected = wrong[0]
+        raise UserError(
+            f"{weights}: the tensor '{key}' has shape {list(on_disk)} where config.json asks for "
+            f"{list(expected)}{_and_more(wrong)}. Use config.json and weights of one and the same model."
+        )
+    return model
+
+
+def _load_tokenizer(folder: Path, vocab_size: int) -> CLIPTokenizer:
+    if not (folder / "tokenizer.json").is_file():
+        for file in ("vocab.json", "merges.txt"):  # transformers would make an empty tokenizer without a word
+            if not (folder / file).is_file():
+                raise UserError(f"{folder / file}: this file is missing. Copy the model again.")
+    try:
+        with _quiet():
+            tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # tokenizers raises bare Exception
+        raise UserError(f"{folder}: cannot be loaded ({_first_line(error)}). Copy the model again.") from error
+    if len(tokenizer) > vocab_size:
+        raise UserError(
+            f"{folder}: {len(tokenizer)} tokens, and text_encoder/ knows {vocab_size}. Use both from one model."
+        )
+    return tokenizer
+
+
+def _load_scheduler(folder: Path, index: dict[str, Any]) -> Any:
+    path = folder / "scheduler_config.json"
+    name = str(read_json(path).get("_class_name") or (index.get("scheduler") or [None])[-1])
+    scheduler_class = getattr(diffusers, name, None)
+    if not (isinstance(scheduler_class, type) and issubclass(scheduler_class, SchedulerMixin)):
+        raise UserError(f"{path}: diffusers has no scheduler called '{name}'. Correct _class_name.")
+    try:
+        with _quiet():
+            return scheduler_class.from_pretrained(folder)
+    except Exception as error:  # each scheduler refuses in its own way
+        raise UserError(f"{path}: cannot be used ({_first_line(error)}). Correct it.") from error
+
+
+def _check_fit(folder: Path, unet: Any, vae: Any, text_encoder: Any) -> None:
+    path, config, latent = folder / "unet" / "config.json", unet.config, vae.config.latent_channels
+    if config.in_channels not in (latent, 2 * latent) or config.out_channels != latent:
+        raise UserError(
+            f"{path}: in_channels {config.in_channels}, out_channels {config.out_channels}, where the {latent} latent "
+            f"channels of vae/ ask for {2 * latent} and {latent}. Use an InstructPix2Pix model, all from one folder."
+        )
+    if config.cross_attention_dim != text_encoder.config.hidden_size:
+        raise UserError(
+            f"{path}: cross_attention_dim is {config.cross_attention_dim}, and text_encoder/ is "
+            f"{text_encoder.config.hidden_size} wide. Use both from one model."
+        )
+
+
+def check_editor(parts: Parts) -> Parts:
+    """The same parts, if they edit pictures. UserError: a text-to-image model."""
+    latent = parts.vae.config.latent_channels
+    if parts.unet.config.in_channels != 2 * latent:
+        raise UserError(
+            f"{parts.name}: unet/config.json has in_channels {parts.unet.config.in_channels}, and an editor has "
+            f"{2 * latent}, twice the latent's. This model draws from text alone; train it with `uip2p train` first."
+        )
+    return parts
+
+
+def _unet_size(unet: Any) -> int:
+    size = unet.config.sample_size or 64
+    return size if isinstance(size, int) else max(size)
+
+
+def _and_more(found: list[Any]) -> str:
+    return f", and {len(found) - 1} more" if len(found) > 1 else ""
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """We report what is wrong ourselves, once."""
+    loggers: list[Any] = [diffusers.utils.logging, transformers.utils.logging]
+    levels = [logger.get_verbosity() for logger in loggers]
+    bar = loggers[1].is_progress_bar_enabled()
+    try:
+        for logger in loggers:
+            logger.set_verbosity(logger.CRITICAL)
+        loggers[1].disable_progress_bar()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.set_verbosity(level)
+        if bar:
+            loggers[1].enable_progress_bar()

@@ -1,0 +1,45 @@
+"""A tiny editor and a tiny judge that read the world's words: real classes, real folders, random weights."""
+
+import pytest
+import torch
+
+from uip2p.models.clip import ClipConfig, build_clip
+from uip2p.models.folder import Settings, save_settings
+from uip2p.models.latent_editor import LatentEditor
+from uip2p.models.miniature import (
+    AutoencoderConfig,
+    TextConfig,
+    UnetConfig,
+    build_autoencoder,
+    build_scheduler,
+    build_text_encoder,
+    build_unet,
+)
+from uip2p.models.tokenizer import build_tokenizer
+from uip2p.models.widen import widen_conv_in
+from uip2p.scenes.language import vocabulary
+
+SIZE = 32
+
+
+@pytest.fixture(scope="session")
+def world_model(tmp_path_factory):
+    """An untrained editor of 32 pixels that every instruction of the world can be given to."""
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer(vocabulary())
+    vae = build_autoencoder(AutoencoderConfig(widths=(8, 8, 16), image_size=SIZE))
+    unet = build_unet(UnetConfig((16, 16), (False, True), heads=2, norm_groups=4), 4, SIZE // 4, 16)
+    text = build_text_encoder(TextConfig(width=16, layers=1, heads=2), tokenizer)
+    folder = tmp_path_factory.mktemp("models") / "world"
+    LatentEditor(widen_conv_in(unet), vae, text, tokenizer, build_scheduler()).save(folder)
+    save_settings(Settings(SIZE, steps=2, guidance_scale=2.0, image_guidance_scale=1.0), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def judge(tmp_path_factory):
+    torch.manual_seed(1)
+    config = ClipConfig(SIZE, width=16, layers=1, heads=2, text_width=16, text_layers=1, text_heads=2, embedding=16)
+    folder = tmp_path_factory.mktemp("models") / "judge"
+    build_clip(config, build_tokenizer(vocabulary())).save(folder)
+    return folder

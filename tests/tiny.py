@@ -1,0 +1,57 @@
+"""Real diffusers and transformers models at the smallest size, saved as real folders. Nothing here is a mock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInstructPix2PixPipeline, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from uip2p.models.folder import Settings, save_settings
+from uip2p.models.tokenizer import build_tokenizer
+
+WORDS = ("add", "a", "the", "make", "car", "dog", "blue", "red", "remove", "to", "left", "and", "black", "white")
+SIZE = 32  # pixels; the autoencoder halves it twice
+
+
+def build_pipeline(seed: int = 0, prediction_type: str = "v_prediction") -> StableDiffusionInstructPix2PixPipeline:
+    """An InstructPix2Pix pipeline with random weights: 32 pixels, 8 × 8 × 4 latents, some 100 000 parameters."""
+    torch.manual_seed(seed)
+    tokenizer = build_tokenizer(WORDS, max_length=16)
+    text = CLIPTextConfig(
+        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=16, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 8), down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3, latent_channels=4, norm_num_groups=4, sample_size=SIZE,
+    )  # fmt: skip
+    unet = UNet2DConditionModel(
+        sample_size=SIZE // 4, in_channels=8, out_channels=4, block_out_channels=(8, 16), layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=16, attention_head_dim=2, norm_num_groups=4,
+    )  # fmt: skip
+    with torch.no_grad():  # random weights barely listen; make the text and the picture matter
+        for name, parameter in unet.named_parameters():
+            if "attn2" in name or "conv_in" in name:
+                parameter.mul_(3)
+    scheduler = DDIMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False,
+        prediction_type=prediction_type, timestep_spacing="trailing",
+    )  # fmt: skip
+    return StableDiffusionInstructPix2PixPipeline(
+        vae=vae, text_encoder=CLIPTextModel(text), tokenizer=tokenizer, unet=unet, scheduler=scheduler,
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    )  # fmt: skip
+
+
+def save_folder(folder: Path, closed: bool = False, seed: int = 0) -> Path:
+    """A stock pipeline folder with `uip2p.json`. closed: its vocabulary is WORDS."""
+    build_pipeline(seed).save_pretrained(folder, safe_serialization=True)
+    settings = Settings(
+        image_size=SIZE, steps=3, guidance_scale=3.0, image_guidance_scale=1.5, vocabulary=WORDS if closed else None
+    )
+    save_settings(settings, folder)
+    return folder
