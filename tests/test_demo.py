@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import time
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -12,7 +13,7 @@ import torch
 from PIL import Image
 
 from uip2p.cli import main
-from uip2p.demo.command import error_left, make_report
+from uip2p.demo.command import error_left, interrupted, make_report
 from uip2p.demo.page import Demo, Shown, curves, html, image, running_mean
 from uip2p.errors import UserError
 from uip2p.evaluate.report import COLUMNS, ROWS
@@ -154,9 +155,20 @@ def test_the_whole_demo(stand_ins, tmp_path, capsys):
     assert len(page.all("img")) == 9 * 3 + 5 + 2 * 3
     assert len(page.all("table")) == 2 and len(page.all("svg")) == 1
     rows = [json.loads(line) for line in (tmp_path / "demo" / "training.jsonl").read_text().splitlines()]
-    assert len(rows) > 12 and all(np.isfinite(row["total"]) for row in rows)
+    assert rows and rows[-1]["seconds"] >= 1 and all(np.isfinite(row["total"]) for row in rows)
     assert sorted(p.name for p in (tmp_path / "demo").iterdir()) == ["report.html", "training.jsonl"]
     assert "scoring 9 edits" in capsys.readouterr().out
+
+
+def test_interrupted_ends_the_body_and_lets_a_person_interrupt():
+    began = time.monotonic()
+    with interrupted(lambda: time.monotonic() > began + 0.3):
+        time.sleep(20)
+    assert time.monotonic() - began < 10
+    with pytest.raises(KeyboardInterrupt), interrupted(lambda: False):
+        raise KeyboardInterrupt
+    with interrupted(lambda: False):
+        pass
 
 
 def test_bad_input(stand_ins, tmp_path, capsys):

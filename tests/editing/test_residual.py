@@ -66,7 +66,7 @@ def test_tones_keep_all_detail(picture, tone):
     error = np.abs(transfer(picture, shrink(expected) + noise, small).astype(float) - expected).mean()
     assert error < 3
     resized = F.interpolate(shrink(expected)[None], (128, 160), mode="bicubic")[0]
-    assert error < 0.5 * np.abs(to_uint8(resized).astype(float) - expected).mean()
+    assert error < 0.7 * np.abs(to_uint8(resized).astype(float) - expected).mean()
 
 
 def test_a_local_edit_is_not_mistaken_for_a_tone(picture):

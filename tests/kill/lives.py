@@ -20,7 +20,7 @@ CONFIG = dict(steps=20, batch_size=6, save_every=4, keep=2, log_every=3, accumul
 CONFIG |= dict(schedule="cosine", validate_every=5, validation_batches=2, sample_every_images=40, sample_pictures=2)
 
 context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["torch", "accelerate", "toy", "uip2p.learning.trainer"])
+context.set_forkserver_preload(["torch", "torch._dynamo", "accelerate", "toy", "uip2p.learning.trainer"])
 
 
 def live(out: Path, death: str | None = None, workers: int = 0, timeout: float = 60, **changes) -> int:

@@ -35,7 +35,9 @@ class Denoiser(nn.Module):
     def __init__(self, poison: frozenset[int] = frozenset()):
         super().__init__()
         torch.manual_seed(0)
-        self.net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.SiLU(), nn.Dropout(0.1), nn.Conv2d(8, 3, 3, padding=1))
+        self.net = nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1), nn.SiLU(), nn.Dropout(0.1), nn.Conv2d(8, 3, 3, padding=1)
+        )
         self.frozen = nn.Conv2d(3, 3, 1).requires_grad_(False)
         self.register_buffer("count", torch.zeros(()))
         self.poison = poison
@@ -56,7 +58,9 @@ class Denoiser(nn.Module):
         return np.concatenate(list(to_uint8(self.net(noise))), axis=1)
 
     def export(self, folder: Path) -> None:
-        save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, folder / "model.safetensors")
+        save_file(
+            {name: tensor.contiguous() for name, tensor in self.state_dict().items()}, folder / "model.safetensors"
+        )
 
     def alarm(self, logs: dict[str, float]) -> str | None:
         return "the loss is very low" if logs["denoise"] < 0.2 else None

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import signal
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +23,11 @@ from uip2p.demo.page import KIND_NAMES, Demo, Shown, html
 from uip2p.editing.editor import Editor
 from uip2p.errors import UserError
 from uip2p.evaluate.cases import Case, scene_cases, session_cases
-from uip2p.evaluate.command import shipped_judge
+from uip2p.evaluate.command import quiet_libraries, shipped_judge
 from uip2p.evaluate.rows import commit, noise_seed, versions
 from uip2p.evaluate.scenes_suite import edit_cases, evaluate_scenes, sampling_settings
 from uip2p.images import write_atomic
+from uip2p.learning.command import train_recipe
 from uip2p.scenes.answers import compare
 from uip2p.scenes.edits import WEIGHTS
 from uip2p.scenes.tones import apply_tone
@@ -36,7 +39,11 @@ LOSSES = {  # as the trainer writes them -> as a person reads them
     "similarity": "Similarity: fits the new caption", "attention": "Attention: looks at the same place",
     "reconstruction": "Reconstruction: the way back", "prior": "Prior: leaves alone what is right",
 }  # fmt: skip
-FIRST_STEPS = 12  # enough to tell how many fit into the time
+TRAINING = """In {seconds} seconds just now, the base, which can draw but has never edited, took {steps} training steps
+on {pictures} pictures. Each step edits a picture by its instruction, and edits the result back by the reverse
+instruction: the edit has to move the picture as the words moved, to fit the new caption, to look at the same place both
+ways, and to be undone. Nobody ever shows it an edited picture. The thin line is each step, the thick line a running
+mean. The editor above has had the same kind of training, for longer."""
 
 Curves = dict[str, tuple[list[float], list[float]]]
 
@@ -46,11 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, default=Path("demo"), help="the folder for report.html (default: demo)")
     add("--seconds", type=float, default=60, help="how long to train live; 0 leaves it out (default: 60)")
     add("--model", default="mini", help="the editor to show: a shipped model or a folder (default: mini)")
-    add("--seed", type=int, default=1, help="of the scenes and the noise: any gives scenes nobody has seen (default: 1)")
+    add("--seed", type=int, default=1, help="any number gives scenes that nobody has seen (default: 1)")
     add("--count", type=int, default=90, help="edits to score (default: 90)")
 
 
 def run(args: argparse.Namespace) -> None:
+    quiet_libraries()
     if args.count < 1 or args.seconds < 0:
         raise UserError("--count starts at 1, --seconds at 0")
     page = make_report(args.out, args.model, args.seed, args.seconds, args.count, shipped_judge())
@@ -151,31 +159,46 @@ def show_photo(editor: Editor, settings: dict[str, Any]) -> list[Shown]:
 
 
 def learn(out: Path, seconds: float, overrides: Sequence[str]) -> tuple[Curves, str]:
-    """Train the cycle losses from the base: a few steps to tell the speed, then as many as fit. Its log is kept."""
-    from uip2p.learning.command import train_recipe
-
+    """Train the cycle losses from the base for about `seconds`; the log stays in out/training.jsonl."""
+    live = ["train.steps=1000000", "train.schedule=constant", "train.warmup_steps=20", "train.log_every=1",
+            "train.validate_every=0", "train.sample_every_images=0", "train.save_every=1000000"]  # fmt: skip
     with TemporaryDirectory(prefix="training-", dir=out) as folder:
-
-        def train(steps: int) -> list[dict[str, Any]]:
-            live = [
-                f"train.steps={steps}", "train.schedule=constant", "train.warmup_steps=20", "train.log_every=1",
-                "train.validate_every=0", "train.sample_every_images=0", "train.save_every=1000000",
-            ]  # fmt: skip
-            train_recipe("mini-demo", out=Path(folder) / "run", overrides=[*live, *overrides])
-            lines = (Path(folder) / "run" / "metrics.jsonl").read_text().splitlines()
-            return [row for row in map(json.loads, lines) if "total" in row]
-
-        rows = train(FIRST_STEPS)
-        pace = (rows[-1]["seconds"] - rows[1]["seconds"]) / (len(rows) - 2)  # the first step is slower
-        rows = train(FIRST_STEPS + max(1, int((seconds - rows[-1]["seconds"]) / pace)))
+        log = Path(folder) / "metrics.jsonl"
+        with interrupted(lambda: seconds_trained(log) >= seconds):
+            train_recipe("mini-demo", out=Path(folder), overrides=[*live, *overrides])
+        rows = [row for row in map(json.loads, log.read_text().splitlines()) if "total" in row]
     write_atomic(out / "training.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
     steps = [row["step"] for row in rows]
     curves = {title: (steps, [row[name] for row in rows]) for name, title in LOSSES.items() if name in rows[0]}
-    return curves, (
-        f"In {rows[-1]['seconds']:.0f} seconds just now, the base, which can draw but has never edited, took "
-        f"{rows[-1]['step']} training steps on {rows[-1]['images']} pictures. Each step edits a picture by its "
-        "instruction and edits the result back by the reverse instruction: the edit has to move the picture as the "
-        "words moved, fit the new caption, look at the same place both ways, and be undone. Nobody ever shows it an edited "
-        "picture. The thin line is each step, the thick line a running mean. The editor above has had the same "
-        "training, for longer."
-    )
+    last = rows[-1]
+    return curves, TRAINING.format(seconds=f"{last['seconds']:.0f}", steps=last["step"], pictures=last["images"])
+
+
+@contextmanager
+def interrupted(enough: Callable[[], bool]) -> Iterator[None]:
+    """Interrupts the body as Ctrl-C does, which ends training after a whole step, as soon as `enough()` holds."""
+    over, done = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.2):
+            if enough():
+                done.set()
+                signal.raise_signal(signal.SIGINT)
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not done.is_set():
+            raise  # it was a person
+    finally:
+        over.set()
+        watcher.join()
+
+
+def seconds_trained(log: Path) -> float:
+    """What the last whole row of a training's log says; 0 before there is one."""
+    lines = log.read_text().split("\n")[:-1] if log.exists() else []
+    return json.loads(lines[-1]).get("seconds", 0.0) if lines else 0.0

@@ -70,12 +70,11 @@ def figure(picture: np.ndarray, caption: str, alt: str) -> str:
 
 
 def judged(error: float) -> str:
-    """The inside error in words."""
-    if error < 0.25:
-        return f"close to the exact answer ({error:.0%} of the error left)"
-    if error < 0.7:
-        return f"on the way ({error:.0%} of the error left)"
-    return f"missed ({error:.0%} of the error left)"
+    """The inside error in words; half of it is where an edit counts as made."""
+    if error >= 1:
+        return "no nearer to the exact answer than before"
+    words = "close to the exact answer" if error < 0.25 else "more than half of the way" if error < 0.5 else "not there"
+    return f"{words}: {error:.0%} of the error is left"
 
 
 def comparison(shown: Shown) -> str:
@@ -153,8 +152,8 @@ TURNS = "Each edit starts from the editor’s own last output, so that its mista
 PHOTOS = """Changes of light and tone have an exact answer on any picture, so on a photograph they can be measured too.
 The editor works at its own small size, and the photograph’s fine detail is carried over."""
 
-SCORE = """{count} edits of scenes that training never saw. “Inside” is the error where the edit had to happen: 1 is what
-doing nothing scores, 0 is exact. “Outside” is what changed everywhere else, and “× trip” that relative to the round
+SCORE = """{count} edits of scenes that training never saw. “Inside” is the error where the edit had to happen: 1 is
+what doing nothing scores, 0 is exact. “Outside” is what changed everywhere else, and “× trip” that relative to the round
 trip, which merely encodes and decodes the picture. The row to beat is copy-input: it does nothing at all, and still
 does well by L1, L2 and CLIP-I. Best possible is the exact answer, encoded and decoded."""
 
@@ -189,7 +188,7 @@ def session(turns: Sequence[Shown]) -> str:
         said = f"{number}. “{turn.instruction}”"
         pictures.append(figure(turn.after, said, f"The editor’s output after turn {said}"))
     last = turns[-1]
-    caption = f"exact answer after all turns; {last.error:.0%} of the error is left"
+    caption = f"exact answer after all turns ({judged(last.error)})"
     return "".join((*pictures, figure(last.answer, caption, "The exact answer after all turns")))
 
 

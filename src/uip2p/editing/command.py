@@ -12,7 +12,7 @@ from uip2p.errors import UserError
 
 EXAMPLES = """
 examples:
-  uip2p edit photo.jpg "make it black and white" -o night.png
+  uip2p edit photo.jpg "make it black and white" -o grey.png
   uip2p edit photo.jpg --turns instructions.txt -o out.png     one instruction a line; also out-1.png, out-2.png …
   uip2p edit --records pictures/metadata.jsonl -o edited       rows with file_name and instruction; resumes
 """

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
+import transformers
 from PIL import Image
 
 from uip2p.editing.editor import Editor
@@ -41,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    quiet_libraries()
     if args.count < 1 or args.sessions < 0 or args.batch_size < 1:
         raise UserError("--count and --batch-size start at 1, --sessions at 0")
     if args.json and not args.json.parent.is_dir():
@@ -62,6 +65,13 @@ def run(args: argparse.Namespace) -> None:
         )
         for path in draw_pictures(editor, cases, result["samples"], settings, args.pictures):
             print(path)
+
+
+def quiet_libraries() -> None:
+    """One progress bar, ours, instead of one for every file that is read."""
+    for logging in (diffusers.utils.logging, transformers.utils.logging):
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
 
 
 def shipped_judge() -> Path | None:

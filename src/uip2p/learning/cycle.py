@@ -8,11 +8,13 @@
 
 and the four losses of `losses.py` hold x, I_e and I_r together. No edited picture exists anywhere.
 Off in the paper's recipe, on in the miniature's, each a field of `CycleConfig`: augmentation in front of CLIP, the
-prior (which keeps the model able to draw and to leave alone), rollout input, timestep truncation.
+prior (which keeps the model able to draw and to leave alone), the frozen base's direction, rollout input, timestep
+truncation.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +26,7 @@ from torch import Tensor, nn
 from uip2p.images import grid, to_uint8
 from uip2p.learning.augment import AugmentConfig, augment
 from uip2p.learning.denoise import draw_latents
-from uip2p.learning.diffusion import add_noise, move_to, rollout_times, training_target
+from uip2p.learning.diffusion import add_noise, move_to, one_step_estimate, rollout_times, training_target
 from uip2p.learning.losses import attention_loss, direction_loss, reconstruction_loss, similarity_loss
 from uip2p.learning.objective import Batch, Outcome, conditioning_dropout, drop, pictures, texts
 from uip2p.learning.randomness import Draw
@@ -51,6 +53,8 @@ class CycleConfig:
     rollout_steps: int = 3
     prior: float = 0.0  # weight of ordinary denoising of x itself under R: see `prior_loss`
     prior_null: float = 0.3  # share of the prior's samples without the image condition: plain drawing
+    base_direction: float = 0.0  # weight of the frozen base's opinion: see `base_direction_loss`
+    base_guidance: float = 1.0  # guidance scale inside it; 1 costs two evaluations less
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 
@@ -63,6 +67,9 @@ class CycleObjective(nn.Module):
         self.editor = editor
         self.clips = nn.ModuleList(clip.freeze() for clip in clips)
         self.config, self.settings = config, settings
+        if config.base_direction:
+            self.frozen_unet = copy.deepcopy(editor.unet).requires_grad_(False)
+            self.frozen_text = copy.deepcopy(editor.text_encoder).requires_grad_(False)
 
     def forward(self, batch: Batch, draw: Draw) -> Outcome:
         editor, config = self.editor, self.config
@@ -87,6 +94,8 @@ class CycleObjective(nn.Module):
         losses["attention"] = config.attention * attention_loss(forward_maps, reverse_maps, config.attention_reduce)
         if config.prior:
             losses["prior"] = config.prior * self.prior_loss(batch, draw, z, c)
+        if config.base_direction:
+            losses["base_direction"] = config.base_direction * self.base_direction_loss(batch, draw, z, z_e)
         return Outcome(losses, logs)
 
     def start(self, z: Tensor, seen: Tensor, t: Tensor, states: Tensor, draw: Draw) -> Tensor:
@@ -158,6 +167,39 @@ class CycleObjective(nn.Module):
         prediction = editor.predict(noisy, c * (~null).to(c).view(-1, 1, 1, 1), t, states)
         target = training_target(z, noise, editor.alpha_bar, t, editor.prediction_type)
         return (prediction - target).square().flatten(1).mean(1)
+
+    def base_direction_loss(self, batch: Batch, draw: Draw, z: Tensor, z_e: Tensor) -> Tensor:
+        """Does the frozen text-to-image base find z_e as likely under T_ed as it finds z under T_in? [B]
+
+        r = (z_e − x̂0(z_e + noise, T_ed)) − (z − x̂0(z + noise, T_in)), same noise and timestep: what the base would
+        change in the edited picture beyond what it would change in the source, so that its own faults cancel (delta
+        denoising; the directional prior of ByG). The loss is ½‖z_e − sg(z_e − r)‖², whose gradient to z_e is r.
+        """
+        editor = self.editor
+        with torch.no_grad():
+            t = 100 + draw.integers("base/t", len(editor.alpha_bar) - 150).to(z.device)
+            noise = self._latent_noise(draw, "base/ε", z)
+            both, twice = torch.cat([z, z_e]), torch.cat([t, t])
+            noisy = add_noise(both, torch.cat([noise, noise]), editor.alpha_bar, twice)
+            clean = self._base_estimate(noisy, twice, texts(batch, "caption") + texts(batch, "edited_caption"))
+            source, edited = (both - clean).chunk(2)
+            wanted = z_e - (edited - source)
+        return 0.5 * (z_e - wanted).square().flatten(1).mean(1)
+
+    def _base_estimate(self, noisy: Tensor, t: Tensor, captions: list[str]) -> Tensor:
+        """x̂0 of the frozen base, which sees no picture: the second half of its input is zero."""
+        editor, scale = self.editor, self.config.base_guidance
+        inputs = torch.cat([noisy, torch.zeros_like(noisy)], dim=1)
+
+        def say(words: list[str]) -> Tensor:
+            ids = editor.tokens(words)
+            return self.frozen_unet(inputs, t, encoder_hidden_states=self.frozen_text(ids)[0]).sample
+
+        prediction = say(captions)
+        if scale != 1:
+            null = say([""] * len(captions))
+            prediction = null + scale * (prediction - null)
+        return one_step_estimate(noisy, prediction, editor.alpha_bar, t, editor.prediction_type)
 
     def alarm(self, logs: dict[str, float]) -> str | None:
         """Copying the input minimises reconstruction and attention: a run that falls into it says so."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -56,8 +58,6 @@ class _Endless(Dataset):
 
 def _worker(_: int) -> None:
     """Signals are the parent's business: it finishes its step, then ends its workers (by SIGTERM if need be)."""
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
@@ -69,7 +69,13 @@ def _as_list(items: list) -> list:
 def batches(dataset: Any, sampler: StepSampler, workers: int = 0) -> Iterator[list[dict]]:
     """The samples of each step, in order. Workers change the speed and nothing else."""
     loader = DataLoader(
-        _Endless(dataset), batch_sampler=sampler, num_workers=workers, collate_fn=_as_list, worker_init_fn=_worker
+        _Endless(dataset),
+        batch_sampler=sampler,
+        num_workers=workers,
+        collate_fn=_as_list,
+        worker_init_fn=_worker,
+        # Forked workers notice when a killed parent is gone; a fork server's would wait for it for ever.
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
     )
     for items in loader:
         for item in items:

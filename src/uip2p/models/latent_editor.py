@@ -51,12 +51,16 @@ class LatentEditor(nn.Module):
         """The image latent that stands for an edited latent z: z / s."""
         return z / self.vae.config.scaling_factor
 
+    def tokens(self, texts: Sequence[str]) -> Tensor:
+        """Texts → int64 [B, T], cut and padded to the longest text that the encoder reads, as diffusers does."""
+        limit = self.tokenizer.model_max_length
+        return self.tokenizer(
+            list(texts), padding="max_length", truncation=True, max_length=limit, return_tensors="pt"
+        ).input_ids.to(self.device)
+
     def read(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Texts → (states [B, T, W], content bool [B, T]: neither start, end nor padding). Padded as diffusers does."""
-        ids = self.tokenizer(
-            list(texts), padding="max_length", truncation=True, max_length=self.tokenizer.model_max_length,
-            return_tensors="pt",
-        ).input_ids.to(self.device)
+        ids = self.tokens(texts)
         special = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id, self.tokenizer.pad_token_id)
         return self.text_encoder(ids)[0], content_mask(ids, special)
 

@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable
+from itertools import pairwise
 
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import pre_tokenizers
 from transformers import CLIPTokenizer
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 WORD_END = "</w>"
 
 
-def build_tokenizer(vocabulary: Sequence[str], max_length: int = 32) -> CLIPTokenizer:
+def learn_merges(words: Iterable[str]) -> list[tuple[str, str]]:
+    """Byte-pair merges until each word is one token: always the most frequent pair, the first in the alphabet of those.
+
+    Written out because the `tokenizers` trainer breaks ties by chance, and a resumed run must read as it did before.
+    """
+    spelled = [[*word[:-1], word[-1] + WORD_END] for word in sorted(set(words))]
+    merges = []
+    while pairs := Counter(pair for word in spelled for pair in pairwise(word)):
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        merges.append(best)
+        spelled = [_merge(word, best) for word in spelled]
+    return merges
+
+
+def _merge(word: list[str], pair: tuple[str, str]) -> list[str]:
+    merged: list[str] = []
+    for token in word:
+        if merged and (merged[-1], token) == pair:
+            merged[-1] += token
+        else:
+            merged.append(token)
+    return merged
+
+
+def build_tokenizer(vocabulary: Iterable[str], max_length: int = 32) -> CLIPTokenizer:
     """A CLIPTokenizer that reads each word of `vocabulary` as one token and spells any other word byte by byte.
 
-    Byte-pair merges are learned from the word list itself until no pair is left, so the result is the same for the
-    same words in any order. max_length counts the start and end tokens, as in CLIP (77 there).
+    The same words give the same token ids, in any order and on every machine. max_length counts the start and end
+    tokens, as in CLIP (77 there).
     """
-    bpe = Tokenizer(models.BPE(end_of_word_suffix=WORD_END, unk_token=END))
-    bpe.normalizer = normalizers.Lowercase()
-    bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Punctuation(), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)]
-    )
-    bytes_ = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(
-        vocab_size=100_000, initial_alphabet=bytes_, end_of_word_suffix=WORD_END, show_progress=False
-    )
-    bpe.train_from_iterator(sorted(set(vocabulary)), trainer)
-    merges = [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
-    tokens = [*bytes_, *(byte + WORD_END for byte in bytes_), *("".join(pair) for pair in merges), START, END]
+    merges = learn_merges(vocabulary)
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = [*letters, *(letter + WORD_END for letter in letters), *("".join(pair) for pair in merges), START, END]
     return CLIPTokenizer(
         vocab={token: index for index, token in enumerate(dict.fromkeys(tokens))},
         merges=merges,

@@ -1,0 +1,119 @@
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from uip2p.errors import UserError
+from uip2p.learning.data import FolderRecords, Shuffled, StepSampler, batches, step_samples
+from uip2p.learning.schedule import fraction
+
+ROW = dict(
+    file_name="a.png",
+    caption="a red car",
+    instruction="make the car blue",
+    edited_caption="a blue car",
+    reverse_instruction="make the car red",
+)
+
+
+def folder(path, *rows, pictures=("a.png",)):
+    for index, name in enumerate(pictures):
+        Image.new("RGB", (30 + index, 20), (index, 0, 200)).save(path / name)
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    (path / "metadata.jsonl").write_text("\n".join(lines))
+    return path
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 5])
+def test_the_ranks_share_a_step_and_resuming_leaves_out_nothing(world):
+    for step in (0, 7):
+        parts = [list(step_samples(step, 10, rank, world)) for rank in range(world)]
+        assert sum(parts, []) == list(range(step * 10, step * 10 + 10)) and all(parts)
+    whole = list(StepSampler(0, 6, 10, 1, world)) if world > 1 else list(StepSampler(0, 6, 10))
+    resumed = list(StepSampler(4, 6, 10, 1, world)) if world > 1 else list(StepSampler(4, 6, 10))
+    assert whole[4:] == resumed and len(StepSampler(4, 6, 10)) == 2
+
+
+class Squares:
+    def __getitem__(self, index):
+        if index == 13:
+            raise UserError("row 13 has no picture")
+        return {"square": np.int64(index) ** 2}
+
+
+def test_workers_give_the_same_batches_in_the_same_order():
+    plain, forked = (list(batches(Squares(), StepSampler(0, 3, 4), workers)) for workers in (0, 2))
+    assert plain == forked and plain[1][2] == {"square": 36}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_bad_row_is_the_same_clear_error_from_a_worker(workers):
+    with pytest.raises(UserError) as error:
+        list(batches(Squares(), StepSampler(3, 4, 4), workers))
+    assert str(error.value) == "row 13 has no picture"
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 16, 17, 1000])
+def test_each_epoch_is_a_permutation_of_its_own(length):
+    order = Shuffled(length, seed=5)
+    epochs = [[order(epoch * length + i) for i in range(length)] for epoch in range(3)]
+    assert all(sorted(epoch) == list(range(length)) for epoch in epochs)
+    if length > 3:
+        assert epochs[0] != epochs[1] != epochs[2] and epochs[0] != list(range(length))
+        assert [Shuffled(length, seed=6)(i) for i in range(length)] != epochs[0]
+        assert [Shuffled(length, seed=5)(i) for i in range(length)] == epochs[0]
+
+
+def test_rows_land_anywhere():
+    landed = Counter(Shuffled(10, seed)(0) for seed in range(2000))
+    assert len(landed) == 10 and min(landed.values()) > 140
+
+
+def test_a_folder_is_an_endless_dataset_of_edits(tmp_path):
+    rows = [ROW | {"file_name": f"{name}.png", "caption": name, "other": 1} for name in "abc"]
+    records = FolderRecords(folder(tmp_path, *rows, "", pictures=["a.png", "b.png", "c.png"]), size=16)
+    assert len(records) == 3
+    epoch = [records[index] for index in range(3, 6)]
+    assert sorted(item["caption"] for item in epoch) == ["a", "b", "c"]
+    assert set(epoch[0]) == {"image", "caption", "instruction", "edited_caption", "reverse_instruction"}
+    for item in epoch:
+        assert item["image"].shape == (16, 16, 3) and item["image"].dtype == np.uint8
+        assert item["image"][0, 0, 0] == "abc".index(item["caption"]), "the picture is the row's own"
+    assert records.record(4).instruction == "make the car blue"
+
+
+@pytest.mark.parametrize(
+    ("second", "says"),
+    [
+        ("{not json", r"metadata\.jsonl, row 2: is not valid JSON"),
+        ("[1, 2]", r"row 2: must be a JSON object"),
+        ({k: v for k, v in ROW.items() if k != "edited_caption"}, r"row 2: the field 'edited_caption' is missing"),
+        (ROW | {"instruction": "  "}, r"row 2: the field 'instruction' must be text that is not empty"),
+        (ROW | {"caption": 5}, r"row 2: the field 'caption' must be text that is not empty, got 5"),
+        (ROW | {"file_name": "gone.png"}, r"row 2: file_name 'gone\.png' is not a file in"),
+    ],
+)
+def test_a_bad_row_is_named_at_once(tmp_path, second, says):
+    with pytest.raises(UserError, match=says):
+        FolderRecords(folder(tmp_path, ROW, second), 16)
+
+
+def test_no_metadata_no_rows_and_a_picture_that_is_none(tmp_path):
+    with pytest.raises(UserError, match=r"metadata\.jsonl: there is no such file"):
+        FolderRecords(tmp_path, 16)
+    with pytest.raises(UserError, match="has no rows"):
+        FolderRecords(folder(tmp_path, ""), 16)
+    (tmp_path / "a.png").write_text("this is text")
+    (tmp_path / "metadata.jsonl").write_text(json.dumps(ROW))
+    with pytest.raises(UserError, match=r"a\.png"):
+        FolderRecords(tmp_path, 16)[0]
+
+
+def test_the_learning_rate_rises_and_falls():
+    rates = [fraction(step, 100, warmup_steps=9, schedule="cosine", final_fraction=0.1) for step in range(100)]
+    assert rates[0] == 0.1 and rates[9] == 1.0 == max(rates) and rates[99] == pytest.approx(0.1)
+    assert all(a < b for a, b in zip(rates[:9], rates[1:10], strict=True))
+    assert all(a > b for a, b in zip(rates[9:], rates[10:], strict=False))
+    assert fraction(50, 100, warmup_steps=9) == 1.0 and fraction(0, 1, schedule="cosine") == 1.0
