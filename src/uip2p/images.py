@@ -63,17 +63,17 @@ def load_with_alpha(source: Source, max_pixels: int = MAX_PIXELS) -> tuple[Image
             )
         return _upright_rgb(Image.fromarray(source), "the given array", max_pixels)
 
-    if isinstance(source, bytes):
-        return _decode(io.BytesIO(source), "the given bytes", max_pixels)
-    with _open(Path(source)) as file:
-        return _decode(file, str(source), max_pixels)
+    with warnings.catch_warnings():  # damage is an error or it is nothing; size is judged by our own limit
+        warnings.simplefilter("ignore")
+        if isinstance(source, bytes):
+            return _decode(io.BytesIO(source), "the given bytes", max_pixels)
+        with _open(Path(source)) as file:
+            return _decode(file, str(source), max_pixels)
 
 
 def _decode(stream: IO[bytes], name: str, max_pixels: int) -> tuple[Image.Image, Image.Image | None]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # judged below, by our own limit
-            picture = Image.open(stream, formats=FORMATS)
+        picture = Image.open(stream, formats=FORMATS)
     except Image.DecompressionBombError:
         raise _too_large(name, "far too many pixels", max_pixels) from None
     except UnidentifiedImageError:

@@ -40,7 +40,7 @@ def test_known_values():
     assert m.l1(black, gray).item() == 0.5 and m.l2(black, gray).item() == 0.25
     assert m.psnr(black, gray).item() == pytest.approx(6.0206, abs=1e-4)
     assert m.absolute_sum(black, gray, mask(1)).item() == pytest.approx(4 * 0.5)
-    output = torch.where(mask(1)[:, None], 0.4, 0.1).expand(1, 3, 6, 5)  # 4/5 of the edit made, and a veil over the rest
+    output = torch.where(mask(1)[:, None], 0.4, 0.1).expand(1, 3, 6, 5)  # 4/5 of the edit, and a veil over the rest
     assert m.inside_error(output, gray, black, mask(1)).item() == pytest.approx(0.2)
     assert m.outside_error(output, black, mask(1)).item() == pytest.approx(0.1)
 

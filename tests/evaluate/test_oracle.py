@@ -34,7 +34,7 @@ def test_colors_are_told_apart_in_any_light_and_in_blurred_pictures():
     rng = np.random.default_rng(0)
     for case in list(scene_cases(World(3, "test", SIZE), 54))[::9]:
         edit, drawn = case.edit, case.draw()
-        index = next(i for i, (a, b) in enumerate(zip(edit.source.things, edit.target.things)) if a != b)
+        index = next(i for i, (a, b) in enumerate(zip(edit.source.things, edit.target.things, strict=True)) if a != b)
         for color in COLORS:
             things = list(edit.target.things)
             things[index] = replace(things[index], color=color)

@@ -43,7 +43,8 @@ def result(world_model, judge):
 def test_what_a_copy_and_the_exact_answer_score(judge):
     cases, answers = cases_and_answers()
     clip = load_clip(judge)
-    for row, answer in zip(measure_outputs(np.stack([a.source for a in answers]), cases, answers, clip), answers):
+    copies = measure_outputs(np.stack([a.source for a in answers]), cases, answers, clip)
+    for row, answer in zip(copies, answers, strict=True):
         assert row["inside_sum"] == row["wanted_sum"] > 0 and row["outside_sum"] == 0 and row["direction"] == 0
         assert not row["success"] and row["outside_pixels"] == (~answer.mask).sum()
     for row in measure_outputs(np.stack([a.target for a in answers]), cases, answers, clip):
@@ -55,7 +56,7 @@ def test_rows_beside_the_model(result):
     for part in result["summary"].values():
         for table in (part["all"], part.get("appendix", part["all"])):
             assert table["copy-input"]["inside"] == 1 and table["copy-input"]["outside"] == 0
-            assert table["copy-input"]["direction"] == table["copy-input"]["success"] == table["copy-input"]["score"] == 0
+            assert all(table["copy-input"][name] == 0 for name in ("direction", "success", "score"))
             assert table["round trip"]["outside_ratio"] == 1
     assert set(result["summary"]) == {"single-turn", "three-turn"}
     assert len(result["summary"]["single-turn"]["kinds"]) == 9
@@ -166,6 +167,6 @@ def test_drawn_pictures_are_the_measured_ones(world_model, result, tmp_path):
     """The edits are made again for the grids: they must be those that were measured."""
     editor, (cases, answers) = Editor.from_pretrained(world_model), cases_and_answers()
     remade = edit_cases(editor, cases[:2], np.stack([a.source for a in answers[:2]]), result["settings"])
-    for row, sample in zip(measure_outputs(remade, cases[:2], answers[:2], None), result["samples"]):
+    for row, sample in zip(measure_outputs(remade, cases[:2], answers[:2], None), result["samples"][:2], strict=True):
         assert row["l1"] == pytest.approx(sample["rows"]["model"]["l1"], rel=1e-3)
     assert draw_pictures(editor, cases, result["samples"][:2], result["settings"], tmp_path)[0].stat().st_size > 1000

@@ -42,7 +42,7 @@ def test_only_so_many_are_kept_and_always_the_newest(tmp_path):
 @pytest.mark.parametrize("name", ["model.safetensors", "state.json", "manifest.json"])
 def test_one_flipped_bit_is_seen_and_the_one_before_is_used(tmp_path, name):
     older, newer = save(tmp_path, 1), save(tmp_path, 2)
-    flip(newer / name, -20)
+    flip(newer / name, -1 if name.endswith("safetensors") else 0)
     with pytest.warns(UserWarning, match=f"step-00000002/{name}"):
         assert checkpoint.latest_valid(tmp_path) == older
 
@@ -122,7 +122,7 @@ def test_a_full_disk_is_a_clear_error_and_costs_nothing(tmp_path, disk):
         assert not list(place.glob("*.tmp-*")), "the unfinished one is cleared, its space is free again"
         assert checkpoint.latest_valid(place) == good
         with pytest.raises(UserError, match=r"best\.safetensors"):
-            checkpoint.save_weights(place / "best.safetensors", {str(i): BIG["model"]["weight"] for i in range(2)}, {})
+            checkpoint.save_weights(place / "best.safetensors", {"a": torch.zeros(200_000)}, {})
         assert not (place / "best.safetensors").exists()
 
 

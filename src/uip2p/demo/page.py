@@ -58,9 +58,9 @@ def image(picture: np.ndarray, alt: str) -> str:
     """uint8 [H, W, 3] -> <img> with the picture inside it: PNG for drawings, JPEG for what is larger."""
     small = picture.shape[1] <= 128
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, *(("PNG",) if small else ("JPEG",)), **({} if small else {"quality": 90}))
-    data = base64.b64encode(buffer.getvalue()).decode()
     kind, style = ("png", ' class="drawn"') if small else ("jpeg", "")
+    Image.fromarray(picture).save(buffer, kind, quality=90)  # PNG has no quality, and is exact
+    data = base64.b64encode(buffer.getvalue()).decode()
     height, width = picture.shape[:2]
     return f'<img{style} src="data:image/{kind};base64,{data}" width="{width}" height="{height}" alt="{escape(alt)}">'
 
@@ -92,7 +92,7 @@ def comparison(shown: Shown) -> str:
 
 def curves(losses: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
     """Each loss in its own panel, as inline SVG: every value as a faint line, a running mean over it."""
-    style = {
+    style: Any = {
         "svg.fonttype": "none", "svg.hashsalt": "uip2p", "font.family": "sans-serif", "font.size": 9, "text.color": INK,
         "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
         "axes.spines.top": False, "axes.spines.right": False,
@@ -153,9 +153,9 @@ PHOTOS = """Changes of light and tone have an exact answer on any picture, so on
 The editor works at its own small size, and the photograph’s fine detail is carried over."""
 
 SCORE = """{count} edits of scenes that training never saw. “Inside” is the error where the edit had to happen: 1 is
-what doing nothing scores, 0 is exact. “Outside” is what changed everywhere else, and “× trip” that relative to the round
-trip, which merely encodes and decodes the picture. The row to beat is copy-input: it does nothing at all, and still
-does well by L1, L2 and CLIP-I. Best possible is the exact answer, encoded and decoded."""
+what doing nothing scores, 0 is exact. “Outside” is what changed everywhere else, and “× trip” that relative to the
+round trip, which merely encodes and decodes the picture. The row to beat is copy-input: it does nothing at all, and
+still does well by L1, L2 and CLIP-I. Best possible is the exact answer, encoded and decoded."""
 
 
 def html(demo: Demo) -> str:

@@ -104,7 +104,7 @@ COLUMNS = {  # figure -> (heading, format)
 LEGEND = """\
 inside   error where the edit had to happen, relative to copying the input; 0 is exact
 outside  change everywhere else, and that relative to the autoencoder's round trip of the source
-score    (1 - inside) · (0.6 + 0.4 / × trip): neither copying nor repainting wins it
+score    (1 - inside) · (0.6 + 0.4 / max(× trip, 1)): neither copying nor repainting wins it
 L1, L2, CLIP-I and outside reward doing nothing: read them beside copy-input.
 best possible is the exact answer after the same autoencoder."""
 

@@ -200,7 +200,7 @@ def measure_outputs(
         "success": torch.tensor([succeeded(o, a, c.edit) for o, a, c in zip(outputs, answers, cases, strict=True)]),
     }
     if clip is not None:
-        device = clip.mean.device
+        device = next(clip.parameters()).device
         seen, before, exact = (clip.embed_images(to_tensor(p).to(device)) for p in (outputs, sources, targets))
         told = clip.embed_texts([case.edited_caption for case in cases])
         told_before = clip.embed_texts([case.caption for case in cases])

@@ -1,0 +1,99 @@
+"""The smaller objectives: autoencoder, CLIP, base and the supervised baseline."""
+
+import pytest
+import torch
+from diffusers import AutoencoderKL
+
+from uip2p.learning.autoencode import AutoencodeConfig, AutoencodeObjective, edge_error, random_crop
+from uip2p.learning.contrast import mask_same
+from uip2p.learning.objective import conditioning_dropout, drop
+from uip2p.learning.paired import PairedConfig, PairedObjective
+from uip2p.learning.randomness import Draw
+from uip2p.models.folder import Settings
+from uip2p.models.latent_editor import LatentEditor
+from uip2p.models.miniature import (
+    AutoencoderConfig,
+    TextConfig,
+    UnetConfig,
+    build_autoencoder,
+    build_scheduler,
+    build_text_encoder,
+    build_unet,
+)
+from uip2p.models.tokenizer import build_tokenizer
+from uip2p.models.widen import widen_conv_in
+from uip2p.scenes.faults import Faults, Triplets
+from uip2p.scenes.world import World
+
+
+def test_conditioning_dropout_has_instructpix2pix_rates():
+    text, image = conditioning_dropout(Draw(0, 0, range(8000)), 0.05)
+    assert text.float().mean().item() == pytest.approx(0.10, abs=0.012)
+    assert image.float().mean().item() == pytest.approx(0.10, abs=0.012)
+    assert (text & image).float().mean().item() == pytest.approx(0.05, abs=0.01)  # both null: a third of the dropped
+    assert drop(["a", "b"], torch.tensor([False, True])) == ["a", ""]
+
+
+def test_equal_captions_are_no_negatives_of_each_other():
+    logits = mask_same(torch.zeros(3, 4), ["a", "b", "a"], ["a", "b", "a", "b"])
+    assert logits.isinf().tolist() == [[False, False, True, False], [False, False, False, True], [True, False, False, False]]
+
+
+def test_crops_are_pieces_of_the_pictures_and_a_function_of_the_sample():
+    x = torch.arange(2 * 3 * 8 * 8.0).view(2, 3, 8, 8)
+    crops = random_crop(x, 4, Draw(0, 5, [10, 11]))
+    assert crops.shape == (2, 3, 4, 4)
+    first = int(crops[0, 0, 0, 0])
+    top, left = divmod(first, 8)
+    assert torch.equal(crops[0], x[0, :, top : top + 4, left : left + 4])
+    assert torch.equal(random_crop(x[1:], 4, Draw(0, 5, [11]))[0], crops[1])
+
+
+def test_edge_error_sees_a_moved_edge_and_not_a_shift_of_brightness():
+    x = torch.zeros(1, 3, 8, 8)
+    x[..., 4:] = 1
+    assert edge_error(x, x + 0.3).item() == pytest.approx(0, abs=1e-6)
+    assert edge_error(x, x.roll(1, -1)).item() > 0.1
+
+
+def test_the_exported_latents_have_unit_spread(tmp_path):
+    torch.manual_seed(0)
+    pictures = [World(0).captioned(i)["image"] for i in range(16)]
+    vae = build_autoencoder(AutoencoderConfig((8, 8, 16)))
+    objective = AutoencodeObjective(vae, AutoencodeConfig(), pictures)
+    objective.export(tmp_path)
+    again = AutoencoderKL.from_pretrained(tmp_path)
+    from uip2p.images import to_tensor
+
+    with torch.no_grad():
+        latents = torch.stack([again.encode(to_tensor(p)[None]).latent_dist.mode()[0] for p in pictures])
+    assert (latents * again.config.scaling_factor).std().item() == pytest.approx(1, abs=1e-3)
+
+
+def test_the_baseline_is_trained_towards_the_target_and_shown_the_source():
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer(["a"])
+    editor = LatentEditor(
+        widen_conv_in(build_unet(UnetConfig((16, 32), (False, True), 1, 2, 8), 4, 8, 16)),
+        build_autoencoder(AutoencoderConfig((8, 8, 16), image_size=32)),
+        build_text_encoder(TextConfig(16, 1, 2), tokenizer), tokenizer, build_scheduler(),
+    )  # fmt: skip
+    triplets = Triplets(World(3, "train", 32), Faults())
+    batch = [triplets[i] for i in range(4)]
+    seen = {}
+
+    def perfect(noisy, image, t, states):
+        seen["image"] = image
+        signal, sigma = (v.view(-1, 1, 1, 1) for v in (editor.alpha_bar[t].sqrt(), (1 - editor.alpha_bar[t]).sqrt()))
+        z = editor.encode(stack(batch, "target"))[0]
+        return signal * (noisy - signal * z) / sigma - sigma * z
+
+    def stack(rows, key):
+        from uip2p.learning.objective import pictures
+
+        return pictures(rows, key)
+
+    editor.predict = perfect
+    loss = PairedObjective(editor, PairedConfig(dropout=0.0), Settings())(batch, Draw(0, 0, range(4))).losses["denoise"]
+    assert loss.max() < 1e-4  # who knows the target knows the answer
+    assert torch.allclose(seen["image"], editor.encode(stack(batch, "source"))[1])
