@@ -34,8 +34,14 @@ def main() -> None:
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(run / "model", target)
         for weights in target.rglob("*.safetensors"):
-            save_file({name: tensor.half() if tensor.is_floating_point() else tensor
-                       for name, tensor in load_file(weights).items()}, weights, metadata={"format": "pt"})
+            save_file(
+                {
+                    name: tensor.half() if tensor.is_floating_point() else tensor
+                    for name, tensor in load_file(weights).items()
+                },
+                weights,
+                metadata={"format": "pt"},
+            )
         manifest[STAGES[stage]] = describe(run, target)
     manifest_path.write_text(json.dumps(manifest, indent=2) + "\n")
     total = sum(path.stat().st_size for path in ASSETS.rglob("*") if path.is_file())
@@ -54,11 +60,16 @@ def describe(run: Path, target: Path) -> dict:
     recipe["data"] = {k: v for k, v in config["recipe"].get("data", {}).items() if k != "photo_folders"}
     return {
         "commit": subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip(),
-        "steps": steps[-1]["step"], "pictures": steps[-1]["images"], "minutes": round(steps[-1]["seconds"] / 60, 1),
+        "steps": steps[-1]["step"],
+        "pictures": steps[-1]["images"],
+        "minutes": round(steps[-1]["seconds"] / 60, 1),
         "exported_step": best[-1]["step"] if best else steps[-1]["step"],
-        "recipe": recipe, "train": config["train"],
-        "sha256": {str(path.relative_to(target)): hashlib.sha256(path.read_bytes()).hexdigest()
-                   for path in sorted(target.rglob("*.safetensors"))},
+        "recipe": recipe,
+        "train": config["train"],
+        "sha256": {
+            str(path.relative_to(target)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(target.rglob("*.safetensors"))
+        },
     }
 
 

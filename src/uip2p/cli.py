@@ -21,7 +21,9 @@ VERBS = {
 def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # else it asks for torchvision, which is not needed
     argv = sys.argv[1:] if argv is None else argv
-    parser = argparse.ArgumentParser(prog="uip2p", description="Image editing by instruction, learned without edited images.")
+    parser = argparse.ArgumentParser(
+        prog="uip2p", description="Image editing by instruction, learned without edited images."
+    )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, (module, summary) in VERBS.items():
         verb = verbs.add_parser(name, help=summary, description=summary)

@@ -14,7 +14,13 @@ from uip2p.models.clip import ClipConfig, build_clip
 from uip2p.models.folder import Settings
 from uip2p.models.latent_editor import LatentEditor
 from uip2p.models.miniature import (
-    AutoencoderConfig, TextConfig, UnetConfig, build_autoencoder, build_scheduler, build_text_encoder, build_unet,
+    AutoencoderConfig,
+    TextConfig,
+    UnetConfig,
+    build_autoencoder,
+    build_scheduler,
+    build_text_encoder,
+    build_unet,
 )
 from uip2p.models.tokenizer import build_tokenizer
 from uip2p.models.widen import widen_conv_in
@@ -33,7 +39,10 @@ def build(config: CycleConfig, prediction_type: str = "v_prediction", train_text
     editor = LatentEditor(
         widen_conv_in(build_unet(UnetConfig((16, 32), (False, True), 1, 2, 8), 4, SIZE // 4, 16)),
         build_autoencoder(AutoencoderConfig((8, 8, 16), 1, 4, SIZE)),
-        build_text_encoder(text, tokenizer), tokenizer, build_scheduler(prediction_type), train_text,
+        build_text_encoder(text, tokenizer),
+        tokenizer,
+        build_scheduler(prediction_type),
+        train_text,
     )
     with torch.no_grad():  # a fresh image half is all zeros: let the picture matter
         editor.unet.conv_in.weight.normal_(std=0.2)

@@ -1,10 +1,19 @@
 """Noising and one-step estimates, against diffusers' own scheduler where it has the same formula."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
-from uip2p.learning.diffusion import add_noise, implied_noise, move_to, one_step_estimate, rollout_times, training_target
+from uip2p.learning.diffusion import (
+    add_noise,
+    implied_noise,
+    move_to,
+    one_step_estimate,
+    rollout_times,
+    training_target,
+)
 from uip2p.models.miniature import build_scheduler
 
 ALPHA_BAR = build_scheduler().alphas_cumprod.float()
@@ -35,7 +44,9 @@ def test_noise_and_velocity_are_diffusers_own():
     z, noise, t = draws()
     stock = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
     assert torch.allclose(add_noise(z, noise, ALPHA_BAR, t), stock.add_noise(z, noise, t), atol=1e-6)
-    assert torch.allclose(training_target(z, noise, ALPHA_BAR, t, "v_prediction"), stock.get_velocity(z, noise, t), atol=1e-6)
+    assert torch.allclose(
+        training_target(z, noise, ALPHA_BAR, t, "v_prediction"), stock.get_velocity(z, noise, t), atol=1e-6
+    )
 
 
 def test_errors_grow_at_late_timesteps_for_epsilon_but_not_for_velocity():
@@ -64,4 +75,4 @@ def test_rollouts_start_at_pure_noise_and_end_at_their_own_timestep():
     t = torch.tensor([0, 400, 999])
     times = rollout_times(t, 3, 999)
     assert len(times) == 4 and (times[0] == 999).all() and (times[-1] == t).all()
-    assert all((a >= b).all() for a, b in zip(times, times[1:], strict=False))
+    assert all((a >= b).all() for a, b in pairwise(times))

@@ -36,7 +36,10 @@ def test_similarity():
 
 
 def test_attention_sums_or_averages_the_layers():
-    a, b = [torch.tensor([[1.0, 1.0]]), torch.tensor([[2.0, 0.0]])], [torch.tensor([[0.0, 2.0]]), torch.tensor([[2.0, 0.0]])]
+    a, b = (
+        [torch.tensor([[1.0, 1.0]]), torch.tensor([[2.0, 0.0]])],
+        [torch.tensor([[0.0, 2.0]]), torch.tensor([[2.0, 0.0]])],
+    )
     assert attention_loss(a, b).item() == pytest.approx(1, abs=1e-3)
     assert attention_loss(a, b, "mean").item() == pytest.approx(0.5, abs=1e-3)
     with pytest.raises(ValueError):
@@ -56,7 +59,12 @@ def test_every_loss_is_per_sample():
     e = [F.normalize(torch.randn(4, 8, generator=generator), dim=-1) for _ in range(4)]
     x = [torch.rand(4, 3, 8, 8, generator=generator) for _ in range(2)]
     maps = [torch.rand(4, 16, generator=generator) for _ in range(2)]
-    whole = [direction_loss(*e), similarity_loss(*e[:2]), attention_loss(maps[:1], maps[1:]), reconstruction_loss(*x, *e[:2])]
+    whole = [
+        direction_loss(*e),
+        similarity_loss(*e[:2]),
+        attention_loss(maps[:1], maps[1:]),
+        reconstruction_loss(*x, *e[:2]),
+    ]
     for i in range(4):
         one = [v[i : i + 1] for v in e]
         alone = [

@@ -36,7 +36,11 @@ def test_conditioning_dropout_has_instructpix2pix_rates():
 
 def test_equal_captions_are_no_negatives_of_each_other():
     logits = mask_same(torch.zeros(3, 4), ["a", "b", "a"], ["a", "b", "a", "b"])
-    assert logits.isinf().tolist() == [[False, False, True, False], [False, False, False, True], [True, False, False, False]]
+    assert logits.isinf().tolist() == [
+        [False, False, True, False],
+        [False, False, False, True],
+        [True, False, False, False],
+    ]
 
 
 def test_crops_are_pieces_of_the_pictures_and_a_function_of_the_sample():

@@ -35,7 +35,7 @@ def test_shapes_types_and_distributions():
     assert (normal.shape, uniform.shape, integers.shape) == ((2000, 4, 4), (2000, 9), (2000, 3))
     assert (normal.dtype, uniform.dtype, integers.dtype) == (torch.float32, torch.float32, torch.int64)
     assert abs(normal.mean()) < 0.02 and abs(normal.std() - 1) < 0.02
-    assert 0 <= uniform.min() and uniform.max() < 1 and abs(uniform.mean() - 0.5) < 0.01
+    assert uniform.min() >= 0 and uniform.max() < 1 and abs(uniform.mean() - 0.5) < 0.01
     counts = torch.bincount(integers.flatten(), minlength=7)
     assert len(counts) == 7 and counts.min() > 0.85 * 6000 / 7
     assert draw.uniform("u").shape == (2000,) and draw.part(slice(2, 5)).samples == [2, 3, 4]

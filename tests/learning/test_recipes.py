@@ -12,14 +12,36 @@ from uip2p.cli import main
 from uip2p.errors import UserError
 from uip2p.learning.recipes import build, find, read_recipe, recipe_names
 
-FEW = ["train.steps=2", "train.batch_size=4", "train.save_every=2", "train.validate_every=0", "train.warmup_steps=0",
-       "train.sample_every_images=8", "data.size=32"]
+FEW = [
+    "train.steps=2",
+    "train.batch_size=4",
+    "train.save_every=2",
+    "train.validate_every=0",
+    "train.warmup_steps=0",
+    "train.sample_every_images=8",
+    "data.size=32",
+]
 TINY = {
     "mini-autoencoder": ["model.widths=[8, 8, 16]", "model.latent_channels=4", "model.image_size=32", "loss.crop=0"],
-    "mini-clip": ["model.image_size=32", "model.width=16", "model.layers=1", "model.heads=2", "model.text_width=16",
-                  "model.text_layers=1", "model.text_heads=2", "model.embedding=16"],
-    "mini-base": ["model.unet.widths=[16, 32]", "model.unet.attention=[false, true]", "model.unet.heads=2",
-                  "model.unet.norm_groups=8", "model.text.width=16", "model.text.layers=1", "model.text.heads=2"],
+    "mini-clip": [
+        "model.image_size=32",
+        "model.width=16",
+        "model.layers=1",
+        "model.heads=2",
+        "model.text_width=16",
+        "model.text_layers=1",
+        "model.text_heads=2",
+        "model.embedding=16",
+    ],
+    "mini-base": [
+        "model.unet.widths=[16, 32]",
+        "model.unet.attention=[false, true]",
+        "model.unet.heads=2",
+        "model.unet.norm_groups=8",
+        "model.text.width=16",
+        "model.text.layers=1",
+        "model.text.heads=2",
+    ],
 }
 TINY["mini-judge"] = TINY["mini-clip"]
 
@@ -41,7 +63,7 @@ def root(tmp_path_factory):
 @pytest.mark.parametrize("recipe", ["mini-cycle", "mini-paired", "mini-demo"])
 def test_an_editor_comes_out_that_stock_diffusers_runs(root, recipe):
     assert train(recipe, root) == 0
-    out = root / {"mini-cycle": "cycle"}.get(recipe, recipe)
+    out = root / {"mini-cycle": "cycle", "mini-paired": "paired"}.get(recipe, recipe)
     pipe = StableDiffusionInstructPix2PixPipeline.from_pretrained(out / "model", safety_checker=None)
     picture = Image.fromarray(np.full((32, 32, 3), 120, np.uint8))
     edited = pipe("make the car red", image=picture, num_inference_steps=2, guidance_scale=2.0).images[0]
@@ -76,8 +98,14 @@ def test_every_recipe_says_what_runs_it_and_what_it_is(name):
 
 @pytest.mark.parametrize(
     ("override", "message"),
-    [("train.stepz=3", "stepz"), ("loss.directoin=1", "direction"), ("model.base=5", "base"), ("speed.x=1", "speed"),
-     ("train.steps=fast", "steps"), ("objective=magic", "objective")],
+    [
+        ("train.stepz=3", "stepz"),
+        ("loss.directoin=1", "direction"),
+        ("model.base=5", "base"),
+        ("speed.x=1", "speed"),
+        ("train.steps=fast", "steps"),
+        ("objective=magic", "objective"),
+    ],
 )
 def test_a_wrong_setting_is_named(root, override, message, capsys):
     assert train("mini-cycle", root, override) == 2

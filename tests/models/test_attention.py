@@ -15,7 +15,11 @@ def tiny_unet():
 
 def inputs():
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(2, 4, 8, 8, generator=generator), torch.tensor([10, 700]), torch.randn(2, 6, 16, generator=generator)
+    return (
+        torch.randn(2, 4, 8, 8, generator=generator),
+        torch.tensor([10, 700]),
+        torch.randn(2, 6, 16, generator=generator),
+    )
 
 
 CONTENT = torch.tensor([[False, True, True, False, False, False], [False, True, True, True, True, False]])

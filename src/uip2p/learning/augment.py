@@ -14,7 +14,8 @@ from uip2p.learning.randomness import Draw
 @dataclass(frozen=True, slots=True)
 class AugmentConfig:
     """noise: largest standard deviation, pictures in [-1, 1]. shift: largest move, fraction of the side. zoom: largest
-    enlargement. All zero (the paper's recipe) leaves pictures as they are. Never mirrored: captions say left and right."""
+    enlargement. All zero (the paper's recipe) leaves pictures as they are. Nothing is mirrored: captions say left and
+    right."""
 
     noise: float = 0.0
     shift: float = 0.0
@@ -22,7 +23,7 @@ class AugmentConfig:
 
 
 def augment(pictures: Tensor, config: AugmentConfig, draw: Draw, name: str) -> Tensor:
-    """pictures [B, 3, H, W] in [-1, 1] → the same shape. The same draw and name move every picture of a sample alike."""
+    """pictures [B, 3, H, W] in [-1, 1] → the same shape. The same draw and name change a sample's pictures alike."""
     if config.shift or config.zoom:
         pictures = move(pictures, config, draw, name)
     if config.noise:

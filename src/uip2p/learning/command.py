@@ -13,20 +13,35 @@ from uip2p.learning.trainer import train
 
 # The whole miniature, in the order in which one stage needs another: recipe and the name that later stages use.
 MINIATURE = (
-    ("mini-autoencoder", "autoencoder"), ("mini-clip", "clip"), ("mini-judge", "judge"), ("mini-base", "base"),
+    ("mini-autoencoder", "autoencoder"),
+    ("mini-clip", "clip"),
+    ("mini-judge", "judge"),
+    ("mini-base", "base"),
     ("mini-cycle", "cycle"),
+    ("mini-paired", "paired"),
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--recipe", required=True, metavar="NAME",
-                        help=f"mini (every stage of the miniature), {', '.join(recipe_names())}, or a .toml file")
+    parser.add_argument(
+        "--recipe",
+        required=True,
+        metavar="NAME",
+        help=f"mini (every stage of the miniature), {', '.join(recipe_names())}, or a .toml file",
+    )
     parser.add_argument("--root", type=Path, default=Path("runs/mini"), help="where stages find each other's models")
     parser.add_argument("--out", type=Path, help="this run's folder (default: in the root, by the recipe's name)")
-    parser.add_argument("--data", type=Path, metavar="DIR",
-                        help="your own pictures: a folder with metadata.jsonl (cycle recipes)")
-    parser.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE", dest="overrides",
-                        help="change a field of the recipe, for example train.steps=100")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="your own pictures: a folder with metadata.jsonl (cycle recipes)"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="TABLE.KEY=VALUE",
+        dest="overrides",
+        help="change a field of the recipe, for example train.steps=100",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the recipe and what it costs, and stop")
 
 
@@ -40,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def train_miniature(root: Path, overrides: Sequence[str] = (), dry_run: bool = False) -> None:
-    """Autoencoder, both CLIPs, base and cycle, one after the other. Finished stages are passed over."""
+    """Autoencoder, both CLIPs, base, cycle and the supervised baseline. Finished stages are passed over."""
     print("The miniature from nothing:")
     for recipe, stage in MINIATURE:
         print(f"  {stage:12} {read_recipe(recipe, overrides).get('about', '')}")
@@ -50,8 +65,14 @@ def train_miniature(root: Path, overrides: Sequence[str] = (), dry_run: bool = F
         train_recipe(recipe, root / stage, root, overrides)
 
 
-def train_recipe(name: str, out: Path | None = None, root: Path = Path("runs/mini"), overrides: Sequence[str] = (),
-                 data: Path | None = None, dry_run: bool = False) -> Path:
+def train_recipe(
+    name: str,
+    out: Path | None = None,
+    root: Path = Path("runs/mini"),
+    overrides: Sequence[str] = (),
+    data: Path | None = None,
+    dry_run: bool = False,
+) -> Path:
     """Train one recipe and return its folder: `model` is the result, `metrics.jsonl` the way to it."""
     stages = dict(MINIATURE)
     out = out or root / stages.get(name, Path(name).stem)

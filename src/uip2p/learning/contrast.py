@@ -41,7 +41,9 @@ class ContrastObjective(nn.Module):
         to_text = F.cross_entropy(logits, right, reduction="none")
         to_image = F.cross_entropy(logits[:, : len(batch)].T, right, reduction="none")
         found = (logits.argmax(1) == right).float()
-        return Outcome({"contrast": (to_text + to_image) / 2}, {"accuracy": found, "scale": scale.detach().expand(len(batch))})
+        return Outcome(
+            {"contrast": (to_text + to_image) / 2}, {"accuracy": found, "scale": scale.detach().expand(len(batch))}
+        )
 
     def samples(self, batch: Batch, draw: Draw) -> None:
         return None

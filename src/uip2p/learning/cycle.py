@@ -17,6 +17,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +114,7 @@ class CycleObjective(nn.Module):
         noisy = noise[index]
         with torch.no_grad():
             times = rollout_times(t[index], config.rollout_steps, len(editor.alpha_bar) - 1)
-            for now, following in zip(times, times[1:], strict=False):
+            for now, following in pairwise(times):
                 clean = editor.estimate(noisy, seen[index], now, states[index])
                 noisy = move_to(noisy, clean, editor.alpha_bar, now, following)
         return z_t.index_copy(0, index, noisy)
@@ -159,7 +160,10 @@ class CycleObjective(nn.Module):
         """
         editor = self.editor
         null = (draw.uniform("prior/null") < self.config.prior_null).to(z.device)
-        words = [row["caption"] if gone else row["reverse_instruction"] for row, gone in zip(batch, null.tolist(), strict=True)]
+        words = [
+            row["caption"] if gone else row["reverse_instruction"]
+            for row, gone in zip(batch, null.tolist(), strict=True)
+        ]
         t = draw.integers("prior/t", len(editor.alpha_bar)).to(z.device)
         noise = self._latent_noise(draw, "prior/ε", z)
         states, _ = editor.read(drop(words, draw.uniform("prior/dropout") < 0.1))

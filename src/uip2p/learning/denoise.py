@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ class DenoiseConfig:
 
 
 class DenoiseObjective(nn.Module):
-    """‖U(z_t, t, caption) − target‖², mean over the latent. The model is exported as an editor with a widened conv_in."""
+    """‖U(z_t, t, caption) − target‖², mean over the latent. Exported as an editor with a widened conv_in."""
 
     def __init__(self, editor: LatentEditor, config: DenoiseConfig, settings: Settings):
         super().__init__()
@@ -58,7 +59,9 @@ class DenoiseObjective(nn.Module):
         """The base as an editor that does not look at the picture yet: conv_in widened with zeros."""
         editor = self.editor
         wide = widen_conv_in(copy.deepcopy(editor.unet))
-        LatentEditor(wide, editor.vae, editor.text_encoder, editor.tokenizer, editor.scheduler, train_text=True).save(folder)
+        LatentEditor(wide, editor.vae, editor.text_encoder, editor.tokenizer, editor.scheduler, train_text=True).save(
+            folder
+        )
         save_settings(self.settings, folder)
 
 
@@ -68,7 +71,7 @@ def draw_latents(editor: LatentEditor, noise: Tensor, image: Tensor | None, stat
     times = rollout_times(torch.zeros(len(noise), dtype=torch.long, device=noise.device), steps, last)
     noisy = noise
     clean = noise
-    for t, following in zip(times, times[1:], strict=False):
+    for t, following in pairwise(times):
         clean = editor.estimate(noisy, image, t, states)
         noisy = move_to(noisy, clean, editor.alpha_bar, t, following)
     return clean

@@ -26,7 +26,7 @@ class PairedConfig:
 
 
 class PairedObjective(nn.Module):
-    """‖U([z_t, c], t, F) − target‖², z from the edited picture, c from the source. Rows: source, target, instruction."""
+    """‖U([z_t, c], t, F) − target‖², z of the edited picture, c of the source. Rows: source, target, instruction."""
 
     def __init__(self, editor: LatentEditor, config: PairedConfig, settings: Settings):
         super().__init__()
@@ -54,7 +54,11 @@ class PairedObjective(nn.Module):
         z, c = editor.encode(source)
         states, _ = editor.read(texts(batch, "instruction"))
         drawn = draw_latents(editor, draw.normal("sample", tuple(z.shape[1:])).to(z.device), c, states, steps=5)
-        return np.asarray(grid([*to_uint8(source), *to_uint8(editor.decode(drawn).clamp(-1, 1)), *to_uint8(target)], columns=len(batch)))
+        return np.asarray(
+            grid(
+                [*to_uint8(source), *to_uint8(editor.decode(drawn).clamp(-1, 1)), *to_uint8(target)], columns=len(batch)
+            )
+        )
 
     def export(self, folder: Path) -> None:
         self.editor.save(folder)

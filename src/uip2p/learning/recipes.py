@@ -97,7 +97,11 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
 def build(name: str, tables: dict[str, Any], root: Path, folder: Path | None = None) -> Run:
     """From a recipe's tables to a run. root: where earlier stages lie. folder: the user's own records, for `cycle`."""
     kinds: dict[str, Callable[..., tuple[nn.Module, Any, Any]]] = {
-        "autoencode": _autoencode, "contrast": _contrast, "denoise": _denoise, "cycle": _cycle, "paired": _paired,
+        "autoencode": _autoencode,
+        "contrast": _contrast,
+        "denoise": _denoise,
+        "cycle": _cycle,
+        "paired": _paired,
     }
     kind = tables.get("objective")
     if kind not in kinds:
@@ -119,7 +123,9 @@ def find(reference: str, root: Path) -> str:
         return str(trained)
     if reference in SHIPPED:
         if not SHIPPED[reference].is_dir():
-            raise UserError(f"{trained}: there is no trained {reference} yet; run its recipe first, with the same --root.")
+            raise UserError(
+                f"{trained}: there is no trained {reference} yet; run its recipe first, with the same --root."
+            )
         return str(SHIPPED[reference])
     return reference
 
@@ -153,7 +159,9 @@ def _denoise(read: Callable, root: Path, folder: Path | None):
 def _cycle(read: Callable, root: Path, folder: Path | None):
     data, config = read(DataConfig, "data"), read(EditorConfig, "model")
     clips = [load_clip(find(reference, root)) for reference in config.clips]
-    objective = CycleObjective(_editor(config, root), clips, read(CycleConfig, "loss"), _settings(read, data, folder is None))
+    objective = CycleObjective(
+        _editor(config, root), clips, read(CycleConfig, "loss"), _settings(read, data, folder is None)
+    )
     if folder is not None:
         return objective, FolderRecords(folder, data.size, data.seed), None
     return objective, Unpaired(data, "train"), Unpaired(data, "validation")
@@ -170,8 +178,14 @@ def _paired(read: Callable, root: Path, folder: Path | None):
 
 def _editor(config: EditorConfig, root: Path) -> LatentEditor:
     parts = load_pipeline(find(config.base, root))
-    return LatentEditor(widen_conv_in(parts.unet), parts.vae, parts.text_encoder, parts.tokenizer, parts.scheduler,
-                        train_text=config.train_text)
+    return LatentEditor(
+        widen_conv_in(parts.unet),
+        parts.vae,
+        parts.text_encoder,
+        parts.tokenizer,
+        parts.scheduler,
+        train_text=config.train_text,
+    )
 
 
 def _settings(read: Callable, data: DataConfig, closed: bool = True) -> Settings:

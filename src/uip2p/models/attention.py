@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor
@@ -31,8 +30,9 @@ class _Tap(AttnProcessor2_0):
         super().__init__()
         self.content, self.maps, self.max_positions = content, maps, max_positions
 
-    def __call__(self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None,
-                 *args, **kwargs) -> Tensor:
+    def __call__(
+        self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, *args, **kwargs
+    ) -> Tensor:
         if encoder_hidden_states is not None and hidden_states.shape[1] <= self.max_positions:
             query = attn.to_q(hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
             key = attn.to_k(encoder_hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
@@ -62,5 +62,3 @@ def content_mask(input_ids: Tensor, special_ids: tuple[int, ...]) -> Tensor:
     for token in special_ids:
         mask &= input_ids != token
     return mask
-
-

@@ -41,7 +41,10 @@ class Clip(nn.Module):
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """Texts → [B, D], unit length. Longer texts than the encoder reads are cut, as CLIP does."""
         tokens = self.tokenizer(
-            list(texts), padding="max_length", truncation=True, max_length=self.tokenizer.model_max_length,
+            list(texts),
+            padding="max_length",
+            truncation=True,
+            max_length=self.tokenizer.model_max_length,
             return_tensors="pt",
         ).to(self.mean.device)
         pooled = self.model.text_model(**tokens).pooler_output
@@ -56,10 +59,18 @@ class Clip(nn.Module):
         self.tokenizer.save_pretrained(folder)
         size = self.image_size
         processor = {
-            "image_processor_type": "CLIPImageProcessor", "do_convert_rgb": True, "do_resize": True, "resample": 3,
-            "size": {"shortest_edge": size}, "do_center_crop": True, "crop_size": {"height": size, "width": size},
-            "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True,
-            "image_mean": self.mean.flatten().tolist(), "image_std": self.std.flatten().tolist(),
+            "image_processor_type": "CLIPImageProcessor",
+            "do_convert_rgb": True,
+            "do_resize": True,
+            "resample": 3,
+            "size": {"shortest_edge": size},
+            "do_center_crop": True,
+            "crop_size": {"height": size, "width": size},
+            "do_rescale": True,
+            "rescale_factor": 1 / 255,
+            "do_normalize": True,
+            "image_mean": self.mean.flatten().tolist(),
+            "image_std": self.std.flatten().tolist(),
         }
         (Path(folder) / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n")
 
@@ -81,9 +92,16 @@ class ClipConfig:
 
 def text_config(tokenizer: CLIPTokenizer, width: int, layers: int, heads: int, embedding: int) -> CLIPTextConfig:
     return CLIPTextConfig(
-        vocab_size=len(tokenizer), hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers,
-        num_attention_heads=heads, max_position_embeddings=tokenizer.model_max_length, projection_dim=embedding,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        max_position_embeddings=tokenizer.model_max_length,
+        projection_dim=embedding,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
     )
 
 
@@ -91,11 +109,17 @@ def build_clip(config: ClipConfig, tokenizer: CLIPTokenizer) -> Clip:
     """A CLIP with random weights; the caller seeds torch."""
     text = text_config(tokenizer, config.text_width, config.text_layers, config.text_heads, config.embedding)
     vision = CLIPVisionConfig(
-        hidden_size=config.width, intermediate_size=4 * config.width, num_hidden_layers=config.layers,
-        num_attention_heads=config.heads, image_size=config.image_size, patch_size=config.patch_size,
+        hidden_size=config.width,
+        intermediate_size=4 * config.width,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        image_size=config.image_size,
+        patch_size=config.patch_size,
         projection_dim=config.embedding,
     )
-    model = CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=config.embedding))
+    model = CLIPModel(
+        CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=config.embedding)
+    )
     return Clip(model, tokenizer, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 

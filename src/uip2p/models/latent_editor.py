@@ -1,4 +1,4 @@
-"""The trainable editor: UNet, autoencoder, text encoder and noise schedule behind the few functions the method needs."""
+"""The trainable editor: UNet, autoencoder, text encoder and schedule behind the few functions the method needs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,15 @@ class LatentEditor(nn.Module):
     encoder has not read the web.
     """
 
-    def __init__(self, unet: UNet2DConditionModel, vae: AutoencoderKL, text_encoder: CLIPTextModel,
-                 tokenizer: CLIPTokenizer, scheduler: SchedulerMixin, train_text: bool = False):
+    def __init__(
+        self,
+        unet: UNet2DConditionModel,
+        vae: AutoencoderKL,
+        text_encoder: CLIPTextModel,
+        tokenizer: CLIPTokenizer,
+        scheduler: SchedulerMixin,
+        train_text: bool = False,
+    ):
         super().__init__()
         self.unet = unet.train().requires_grad_(True)
         self.vae = vae.eval().requires_grad_(False)
@@ -77,6 +84,12 @@ class LatentEditor(nn.Module):
     def save(self, folder: Path) -> None:
         """A folder that stock `StableDiffusionInstructPix2PixPipeline.from_pretrained` loads."""
         StableDiffusionInstructPix2PixPipeline(
-            vae=self.vae, text_encoder=self.text_encoder, tokenizer=self.tokenizer, unet=self.unet,
-            scheduler=self.scheduler, safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+            vae=self.vae,
+            text_encoder=self.text_encoder,
+            tokenizer=self.tokenizer,
+            unet=self.unet,
+            scheduler=self.scheduler,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
         ).save_pretrained(folder, safe_serialization=True)

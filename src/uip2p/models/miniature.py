@@ -76,6 +76,12 @@ def build_text_encoder(config: TextConfig, tokenizer: CLIPTokenizer) -> CLIPText
 def build_scheduler(prediction_type: str = "v_prediction") -> DDIMScheduler:
     """Stable Diffusion's noise schedule. Trailing steps start at t = 999, so that few steps see pure noise first."""
     return DDIMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000,
-        prediction_type=prediction_type, clip_sample=False, set_alpha_to_one=False, timestep_spacing="trailing",
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        num_train_timesteps=1000,
+        prediction_type=prediction_type,
+        clip_sample=False,
+        set_alpha_to_one=False,
+        timestep_spacing="trailing",
     )
