@@ -40,7 +40,8 @@ def test_result_does_not_depend_on_the_batch(editor, photo):
         for one, many in zip(alone, editor(pictures, texts, seed=seeds, batch_size=batch_size), strict=True):
             assert one.size == many.size
             assert np.abs(np.asarray(one).astype(int) - np.asarray(many)).max() <= 1  # rounding of sums only
-    assert np.array_equal(editor(pictures, texts, seed=5)[0], alone[0])
+    first = editor(pictures, texts, seed=5)[0]  # one seed for all
+    assert np.abs(np.asarray(first).astype(int) - np.asarray(alone[0])).max() <= 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 300), (31, 33), (32, 32), (100, 41), (640, 480)])

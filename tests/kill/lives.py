@@ -23,7 +23,7 @@ context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(["torch", "torch._dynamo", "accelerate", "toy", "uip2p.learning.trainer"])
 
 
-def live(out: Path, death: str | None = None, workers: int = 0, timeout: float = 60, **changes) -> int:
+def live(out: Path, death: str | None = None, workers: int = 0, timeout: float = 600, **changes) -> int:
     """Train in another process and return its exit code; -9 is SIGKILL. Its output is in `out`.log."""
     process = context.Process(target=life, args=(out, death, workers, changes))
     process.start()

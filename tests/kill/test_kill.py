@@ -122,7 +122,7 @@ def log(out: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def wait_for(condition, seconds: float = 30) -> None:
+def wait_for(condition, seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited too long"

@@ -70,7 +70,9 @@ def test_a_damaged_newer_one_never_costs_the_good_older_one(tmp_path):
     path = save(tmp_path, 15, keep=1)
     with pytest.warns(UserWarning):
         assert checkpoint.latest_valid(tmp_path) == path
-    assert checkpoint.latest_valid(save(tmp_path, 30, keep=1).parent).name == "step-00000030", "written anew, it is good"
+    assert checkpoint.latest_valid(save(tmp_path, 30, keep=1).parent).name == "step-00000030", (
+        "written anew, it is good"
+    )
 
 
 def test_leftovers_of_a_killed_process_are_cleared_and_a_replaced_folder_comes_back(tmp_path):
@@ -86,7 +88,7 @@ def test_leftovers_of_a_killed_process_are_cleared_and_a_replaced_folder_comes_b
 
 @contextmanager
 def full_disk(tmp_path):
-    """A disk of 600 KiB where we may mount one; otherwise a limit on the size of a file (400,000 bytes are too many)."""
+    """A disk of 600 KiB where we may mount one; otherwise a limit on the size of a file."""
     place = tmp_path / "disk"
     place.mkdir()
     options = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(place)]

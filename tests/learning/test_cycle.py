@@ -99,6 +99,28 @@ def test_the_reverse_pass_sends_gradients_through_the_edited_picture():
     assert forward.grad is not None and forward.grad.abs().sum() > 0
 
 
+def test_back_translation_starts_from_the_models_own_edit_and_aims_at_the_picture():
+    objective = build(CycleConfig(prior=1.0, prior_null=0.0, back_translation=1.0))
+    seen = {}
+    predict = objective.editor.predict
+
+    def watched(noisy, image, t, states):
+        seen["condition"] = image
+        return predict(noisy, image, t, states)
+
+    objective.editor.predict = watched
+    z, c = (torch.randn(3, 4, 8, 8) for _ in range(2))
+    z_e = torch.randn(3, 4, 8, 8, requires_grad=True)
+    objective.prior_loss(BATCH, DRAW, z, c, z_e).sum().backward()
+    assert torch.equal(seen["condition"], objective.editor.condition(z_e)) and z_e.grad is None
+    objective.config = CycleConfig(prior=1.0, prior_null=0.0)
+    objective.prior_loss(BATCH, DRAW, z, c, z_e)
+    assert torch.equal(seen["condition"], c)
+    objective.config = CycleConfig(prior=1.0, prior_null=1.0)
+    objective.prior_loss(BATCH, DRAW, z, c, z_e)
+    assert seen["condition"].abs().sum() == 0
+
+
 def test_weights_scale_their_loss_and_zero_removes_it():
     one, two = build(CycleConfig(dropout=0.0)), build(CycleConfig(dropout=0.0, direction=2.0, similarity=0.0))
     a, b = one(BATCH, DRAW).losses, two(BATCH, DRAW).losses

@@ -1,5 +1,6 @@
 import json
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def folder(path, *rows, pictures=("a.png",)):
 def test_the_ranks_share_a_step_and_resuming_leaves_out_nothing(world):
     for step in (0, 7):
         parts = [list(step_samples(step, 10, rank, world)) for rank in range(world)]
-        assert sum(parts, []) == list(range(step * 10, step * 10 + 10)) and all(parts)
+        assert [sample for part in parts for sample in part] == list(range(step * 10, step * 10 + 10)) and all(parts)
     whole = list(StepSampler(0, 6, 10, 1, world)) if world > 1 else list(StepSampler(0, 6, 10))
     resumed = list(StepSampler(4, 6, 10, 1, world)) if world > 1 else list(StepSampler(4, 6, 10))
     assert whole[4:] == resumed and len(StepSampler(4, 6, 10)) == 2
@@ -114,6 +115,6 @@ def test_no_metadata_no_rows_and_a_picture_that_is_none(tmp_path):
 def test_the_learning_rate_rises_and_falls():
     rates = [fraction(step, 100, warmup_steps=9, schedule="cosine", final_fraction=0.1) for step in range(100)]
     assert rates[0] == 0.1 and rates[9] == 1.0 == max(rates) and rates[99] == pytest.approx(0.1)
-    assert all(a < b for a, b in zip(rates[:9], rates[1:10], strict=True))
-    assert all(a > b for a, b in zip(rates[9:], rates[10:], strict=False))
+    assert all(a < b for a, b in pairwise(rates[:10]))
+    assert all(a > b for a, b in pairwise(rates[9:]))
     assert fraction(50, 100, warmup_steps=9) == 1.0 and fraction(0, 1, schedule="cosine") == 1.0

@@ -1,7 +1,9 @@
 import json
 import math
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,13 +54,16 @@ def test_a_run_that_is_over_is_not_trained_again(tmp_path, capsys):
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/*")}
 
 
+class Still(Denoiser):
+    """Without dropout, which draws by batch: parts and whole must agree."""
+
+    def __init__(self):
+        super().__init__()
+        self.net[2].p = 0.0
+
+
 def test_accumulation_and_batches_are_exact_means(tmp_path):
     """5 samples in 3 unequal parts give the gradient of the 5 at once."""
-
-    class Still(Denoiser):  # dropout draws by batch: without it, parts and whole must agree
-        def __init__(self):
-            super().__init__()
-            self.net[2].p = 0.0
 
     for parts in (1, 3):
         run(tmp_path / str(parts), Still(), steps=4, batch_size=5, accumulate=parts, log_every=1, gradient_clip=0)
@@ -75,7 +80,10 @@ def test_frozen_parts_and_modes_are_left_alone(tmp_path):
     frozen = {name: tensor.clone() for name, tensor in objective.frozen.state_dict().items()}
     seen = []
     forward = objective.forward
-    objective.forward = lambda *args: (seen.append((objective.frozen.training, objective.net.training)), forward(*args))[1]
+    objective.forward = lambda *args: (
+        seen.append((objective.frozen.training, objective.net.training)),
+        forward(*args),
+    )[1]
     run(tmp_path, objective, Discs(1), validate_every=2, validation_batches=1)
     assert seen[:3] == [(False, True), (False, True), (False, False)], "training keeps the modes, validation is eval"
     assert seen[3] == (False, True), "and afterwards each part is as before"
@@ -258,29 +266,27 @@ def test_rows_are_json_and_a_torn_last_row_is_none(tmp_path):
 
 
 PAIR = """
-import sys; sys.path.insert(0, {here!r})
-import torch; torch.set_num_threads(1)
-from test_trainer import *
-class Still(Denoiser):
-    def __init__(self):
-        super().__init__(); self.net[2].p = 0.0
-run({out!r}, Still(), Discs(1), steps=4, batch_size=5, accumulate=2, log_every=1, validate_every=2, validation_batches=2)
+import sys
+from pathlib import Path
+
+sys.path.insert(0, {here!r})
+import torch
+from test_trainer import Discs, Still, run
+
+torch.set_num_threads(1)
+settings = dict(steps=4, batch_size=5, accumulate=2, log_every=1, validate_every=2, validation_batches=2)
+run(Path({out!r}), Still(), Discs(1), **settings)
 """
 
 
 @pytest.mark.slow
 def test_two_processes_train_what_one_trains(tmp_path):
-    from pathlib import Path
-
-    here = str(Path(__file__).parent)
-    for world, name in ((1, "one"), (2, "two")):
+    """Real DDP over two CPU processes, an odd batch shared unequally."""
+    for name, launcher in (("one", []), ("two", ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"])):
         script = tmp_path / f"{name}.py"
-        script.write_text(PAIR.format(here=here, out=str(tmp_path / name)).replace("run('", "run(Path('").replace("', Still", "'), Still"))
-        script.write_text("from pathlib import Path\n" + script.read_text())
-        command = [sys.executable, str(script)]
-        if world > 1:
-            command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
-        done = subprocess.run(command, capture_output=True, text=True, env={**__import__("os").environ, "ACCELERATE_USE_CPU": "true"})
+        script.write_text(PAIR.format(here=str(Path(__file__).parent), out=str(tmp_path / name)))
+        environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+        done = subprocess.run([sys.executable, *launcher, str(script)], capture_output=True, text=True, env=environment)
         assert done.returncode == 0, done.stderr
     one, two = (weights(tmp_path / name) for name in ("one", "two"))
     assert all(torch.allclose(one[name], two[name], atol=1e-6) for name in one if name != "count")

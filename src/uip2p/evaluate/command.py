@@ -87,9 +87,10 @@ def inside(sample: Sample) -> float:
 
 
 def ranked(samples: list[Sample]) -> dict[str, Sample]:
-    """Best, quartiles and worst by inside error: chosen by rank, so that nobody picks."""
+    """Best, quartiles and worst by inside error: chosen by rank, so that nobody picks. Few samples: each once."""
     order = sorted(samples, key=lambda sample: (inside(sample), sample["case"]))
-    return {name: order[round(rank * (len(order) - 1))] for name, rank in RANKS.items()}
+    places = {round(rank * (len(order) - 1)): name for name, rank in RANKS.items()}
+    return {name: order[place] for place, name in places.items()}
 
 
 def draw_pictures(
@@ -108,13 +109,14 @@ def draw_pictures(
         outputs = edit_cases(editor, batch, np.stack([answer.source for answer in answers]), settings)
         pictures, labels = [], []
         for (rank, sample), case, answer, output in zip(chosen.items(), batch, answers, outputs, strict=True):
-            pictures += [_enlarged(answer.source), _enlarged(answer.target), _enlarged(output)]
+            width = 256 if len(case.instructions) == 1 else 512  # what is asked has to fit under a picture
+            pictures += [_enlarged(picture, width) for picture in (answer.source, answer.target, output)]
             labels += ["; ".join(case.instructions), "exact answer", f"{rank}: inside error {inside(sample):.2f}"]
         paths.append(save_image(grid(pictures, 3, labels), folder / f"{kind}.png"))
     return paths
 
 
-def _enlarged(picture: np.ndarray, least: int = 256) -> np.ndarray:
+def _enlarged(picture: np.ndarray, least: int) -> np.ndarray:
     """Small pictures drawn large enough to look at, pixel for pixel."""
     factor = max(1, -(-least // picture.shape[1]))
     size = (picture.shape[1] * factor, picture.shape[0] * factor)

@@ -52,8 +52,9 @@ class CycleConfig:
     max_timestep: int = 999  # t and t' are uniform in 0..this
     rollout: float = 0.0  # share of samples whose z_t comes from the model's own denoising, as at inference
     rollout_steps: int = 3
-    prior: float = 0.0  # weight of ordinary denoising of x itself under R: see `prior_loss`
+    prior: float = 0.0  # weight of ordinary denoising towards x under R: see `prior_loss`
     prior_null: float = 0.3  # share of the prior's samples without the image condition: plain drawing
+    back_translation: float = 0.0  # share of them that start from the model's own edit instead of from x
     base_direction: float = 0.0  # weight of the frozen base's opinion: see `base_direction_loss`
     base_guidance: float = 1.0  # guidance scale inside it; 1 costs two evaluations less
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -80,7 +81,7 @@ class CycleObjective(nn.Module):
         t, t_reverse = (self._timestep(draw, name) for name in ("t", "t'"))
         forward_states, forward_content = editor.read(drop(texts(batch, "instruction"), no_text))
         reverse_states, reverse_content = editor.read(drop(texts(batch, "reverse_instruction"), no_text))
-        seen = c * (~no_image).to(c).view(-1, 1, 1, 1)
+        seen = c * _column(~no_image)
 
         z_t = self.start(z, seen, t, forward_states, draw)
         with cross_attention_maps(editor.unet, forward_content, config.attention_side) as forward_maps:
@@ -94,7 +95,7 @@ class CycleObjective(nn.Module):
         losses, logs = self.judge(batch, draw, x, edited, reversed_)
         losses["attention"] = config.attention * attention_loss(forward_maps, reverse_maps, config.attention_reduce)
         if config.prior:
-            losses["prior"] = config.prior * self.prior_loss(batch, draw, z, c)
+            losses["prior"] = config.prior * self.prior_loss(batch, draw, z, c, z_e)
         if config.base_direction:
             losses["base_direction"] = config.base_direction * self.base_direction_loss(batch, draw, z, z_e)
         return Outcome(losses, logs)
@@ -151,24 +152,27 @@ class CycleObjective(nn.Module):
             }
         return losses, logs
 
-    def prior_loss(self, batch: Batch, draw: Draw, z: Tensor, c: Tensor) -> Tensor:
-        """Ordinary denoising of the picture itself, [B].
+    def prior_loss(self, batch: Batch, draw: Draw, z: Tensor, c: Tensor, z_e: Tensor) -> Tensor:
+        """Ordinary denoising towards the picture itself, [B]: x is the one picture known to be right.
 
-        The reverse instruction R describes what x already shows ("make the car red" of a red car), so the right
-        answer of the editor to (x, R) is x. With the condition: leave alone what is already so. For a share
-        `prior_null` the condition is null: keep knowing how to draw. Needs no edited picture.
+        The reverse instruction R describes what x already shows ("make the car red" of a red car). So x is the right
+        answer to R asked of x: leave alone what is already so. It is also the right answer to R asked of the model's
+        own edit z_e (share `back_translation`, cut from the graph), the reverse pass with a real target, as
+        back-translation does for languages. For a share `prior_null` the condition is null and the text the caption:
+        keep knowing how to draw. No edited picture is ever a target.
         """
-        editor = self.editor
-        null = (draw.uniform("prior/null") < self.config.prior_null).to(z.device)
-        words = [
-            row["caption"] if gone else row["reverse_instruction"]
-            for row, gone in zip(batch, null.tolist(), strict=True)
-        ]
+        editor, config = self.editor, self.config
+        kind = draw.uniform("prior/kind").to(z.device)
+        null = kind < config.prior_null
+        back = ~null & (kind < config.prior_null + config.back_translation)
+        conditions = torch.where(_column(back), editor.condition(z_e.detach()), c) * _column(~null)
+        asked = texts(batch, "reverse_instruction")
+        words = [row["caption"] if gone else text for row, gone, text in zip(batch, null.tolist(), asked, strict=True)]
+        states, _ = editor.read(drop(words, draw.uniform("prior/dropout") < 0.1))
         t = draw.integers("prior/t", len(editor.alpha_bar)).to(z.device)
         noise = self._latent_noise(draw, "prior/ε", z)
-        states, _ = editor.read(drop(words, draw.uniform("prior/dropout") < 0.1))
         noisy = add_noise(z, noise, editor.alpha_bar, t)
-        prediction = editor.predict(noisy, c * (~null).to(c).view(-1, 1, 1, 1), t, states)
+        prediction = editor.predict(noisy, conditions, t, states)
         target = training_target(z, noise, editor.alpha_bar, t, editor.prediction_type)
         return (prediction - target).square().flatten(1).mean(1)
 
@@ -243,3 +247,8 @@ class CycleObjective(nn.Module):
         factor = 2 ** (len(self.editor.vae.config.block_out_channels) - 1)
         shape = (self.editor.vae.config.latent_channels, x.shape[-2] // factor, x.shape[-1] // factor)
         return draw.normal(name, shape).to(x.device)
+
+
+def _column(values: Tensor) -> Tensor:
+    """bool or float [B] → [B, 1, 1, 1]."""
+    return values.view(-1, 1, 1, 1)

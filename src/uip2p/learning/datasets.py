@@ -13,6 +13,7 @@ from typing import Any
 from uip2p.learning.randomness import key
 from uip2p.records import EditRecord
 from uip2p.scenes.photos import Photos
+from uip2p.scenes.render import render
 from uip2p.scenes.world import World
 
 
@@ -20,12 +21,15 @@ from uip2p.scenes.world import World
 class DataConfig:
     """seed: of the world; each has its own scenes. size: pixels a side. photos: share of photographs among the drawn
     scenes. photo_folders: imagefolders of photographs beside scikit-image's (rows under CC-BY or CC-BY-SA are used).
+    move_negatives: of the wrong captions that CLIP is shown, the share that is wrong only in a position, beyond those
+    that come by chance. Without them CLIP learns what is in a picture and not where.
     """
 
     seed: int = 0
     size: int = 64
     photos: float = 0.0
     photo_folders: tuple[Path, ...] = ()
+    move_negatives: float = 0.0
 
 
 class _Mixture:
@@ -46,14 +50,16 @@ class Captioned(_Mixture):
 
     def __init__(self, config: DataConfig, split: str, negatives: bool = False):
         super().__init__(config, split)
-        self.negatives = negatives
+        self.negatives, self.move_negatives = negatives, config.move_negatives
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         if self.is_photo(index):
             return self.photos.captioned(index)
         if self.negatives and index % 2:
-            record = self.world.record(index)
-            return {"image": record.image, "caption": record.caption, "edited_caption": record.edited_caption}
+            asked = key("move", index) % 10_000 < 10_000 * self.move_negatives
+            edit = self.world.edit(index, "move" if asked else None)
+            picture = render(edit.source, self.world.size)
+            return {"image": picture, "caption": edit.caption, "edited_caption": edit.edited_caption}
         return self.world.captioned(index)
 
 

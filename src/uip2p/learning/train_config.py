@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from uip2p.errors import UserError
+from uip2p.learning.schedule import fraction
 
 POSITIVE = [
     "steps",
@@ -62,6 +63,10 @@ class TrainConfig:
         for name in FRACTIONS:
             self._check(name, 0 <= getattr(self, name) <= 1, "between 0 and 1")
         self._check("betas", all(0 <= beta < 1 for beta in self.betas), "two numbers from 0 to less than 1")
+
+    def learning_rate_at(self, step: int) -> float:
+        part = fraction(step, self.steps, self.warmup_steps, self.schedule, self.final_fraction)
+        return self.learning_rate * part
 
     def _check(self, name: str, holds: bool, what: str) -> None:
         if not holds:

@@ -38,7 +38,6 @@ from uip2p.learning.forward import add, forward, split, to_numbers
 from uip2p.learning.objective import Outcome
 from uip2p.learning.optimizer import adamw
 from uip2p.learning.randomness import Draw, key
-from uip2p.learning.schedule import fraction
 from uip2p.learning.state import TrainState, load_best, save_best
 from uip2p.learning.train_config import TrainConfig, free_to_change
 from uip2p.models.ema import EMA, trainable
@@ -99,11 +98,8 @@ class Trainer:
         self.accelerator, self.dataset, self.config, self.out = accelerator, dataset, config, out
         self.objective: Any = objective.to(accelerator.device)
         self.validation, self.progress = validation, progress
-        self.main, self.rank, self.world = (
-            accelerator.is_main_process,
-            accelerator.process_index,
-            accelerator.num_processes,
-        )
+        self.main = accelerator.is_main_process
+        self.rank, self.world = accelerator.process_index, accelerator.num_processes
         parameters = trainable(objective)
         if not parameters:
             raise UserError("nothing to train: no parameter of the objective has requires_grad.")
@@ -125,9 +121,8 @@ class Trainer:
             self.state.best = math.inf
         if self.main:
             self.journal = journal.Journal(self.out / "metrics.jsonl", self.state.step)
-        bar = journal.progress_bar(
-            self.out.name, self._images(), config.steps * config.batch_size, self.main and self.progress
-        )
+        shown, total = self.main and self.progress, config.steps * config.batch_size
+        bar = journal.progress_bar(self.out.name, self._images(), total, shown)
         with journal.Stop() as stop, bar:
             stopped = self._loop(stop, bar)
         if stopped:
@@ -136,9 +131,7 @@ class Trainer:
         self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         result = export(self.objective, self.state, config, self.out, self.main)
         self.accelerator.wait_for_everyone()
-        self._say(
-            f"{self.out}: finished at step {result.step}; the model (of step {result.exported}) is in {result.model}."
-        )
+        self._say(f"{self.out}: finished; {result.model} has the weights of step {result.exported} of {result.step}.")
         return result
 
     def _loop(self, stop: journal.Stop, bar: tqdm) -> bool:
@@ -181,11 +174,8 @@ class Trainer:
         """One update of the weights, or a skipped one. Returns whether any process was asked to stop."""
         config, state, step = self.config, self.state, self.state.step
         samples = step_samples(step, config.batch_size, self.rank, self.world)
-        rate = config.learning_rate * fraction(
-            step, config.steps, config.warmup_steps, config.schedule, config.final_fraction
-        )
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = config.learning_rate_at(step)
         # For what draws without asking, like dropout in a library's module.
         torch.manual_seed(key("global", config.seed, step, self.rank) % 2**63)
         sums: dict[str, Tensor] = {}
