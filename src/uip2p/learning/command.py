@@ -15,7 +15,6 @@ from uip2p.learning.trainer import train
 MINIATURE = (
     ("mini-autoencoder", "autoencoder"),
     ("mini-clip", "clip"),
-    ("mini-clip-where", "clip-where"),
     ("mini-judge", "judge"),
     ("mini-base", "base"),
     ("mini-cycle", "cycle"),

@@ -44,19 +44,10 @@ RECIPES = PACKAGE / "recipes"
 SHIPPED = {
     "autoencoder": PACKAGE / "assets/base-mini/vae",
     "clip": PACKAGE / "assets/clip",
-    "clip-where": PACKAGE / "assets/clip",
     "judge": PACKAGE / "assets/clip-judge",
     "base": PACKAGE / "assets/base-mini",
     "cycle": PACKAGE / "assets/uip2p-mini",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class ContrastModel:
-    """A CLIP of a shape of our own, or, with `init` (a stage's name or a folder), one that is trained on."""
-
-    init: str = ""
-    shape: ClipConfig = field(default_factory=ClipConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +139,7 @@ def _autoencode(read: Callable, root: Path, folder: Path | None):
 
 def _contrast(read: Callable, root: Path, folder: Path | None):
     data = read(DataConfig, "data")
-    config = read(ContrastModel, "model")
-    clip = build_clip(config.shape, build_tokenizer(vocabulary()))
-    if config.init:
-        clip = load_clip(find(config.init, root)).train().requires_grad_(True)
+    clip = build_clip(read(ClipConfig, "model"), build_tokenizer(vocabulary()))
     train, validation = Captioned(data, "train", negatives=True), Captioned(data, "validation", negatives=True)
     return ContrastObjective(clip, read(ContrastConfig, "loss")), train, validation
 
