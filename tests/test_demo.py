@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import signal
 import time
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -160,7 +161,15 @@ def test_the_whole_demo(stand_ins, tmp_path, capsys):
     assert "scoring 9 edits" in capsys.readouterr().out
 
 
-def test_interrupted_ends_the_body_and_lets_a_person_interrupt():
+@pytest.fixture
+def interruptible():
+    """Ctrl-C works even where a shell started the tests in the background, with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_interrupted_ends_the_body_and_lets_a_person_interrupt(interruptible):
     began = time.monotonic()
     with interrupted(lambda: time.monotonic() > began + 0.3):
         while time.monotonic() < began + 20:

@@ -5,7 +5,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from uip2p.learning.autoencode import AutoencodeConfig, AutoencodeObjective, edge_error, random_crop
-from uip2p.learning.contrast import mask_same
+from uip2p.learning.contrast import content_words, mask_same, word_loss, words_said
 from uip2p.learning.objective import conditioning_dropout, drop
 from uip2p.learning.paired import PairedConfig, PairedObjective
 from uip2p.learning.randomness import Draw
@@ -41,6 +41,17 @@ def test_equal_captions_are_no_negatives_of_each_other():
         [False, False, False, True],
         [True, False, False, False],
     ]
+
+
+def test_words_are_named_from_either_embedding():
+    names = {word: index for index, word in enumerate(content_words())}
+    assert {"left", "mushroom", "blue", "beach"} <= names.keys() and "the" not in names
+    said = words_said(["a red car on the left, in the snow", "nothing"], names)
+    assert said[0, names["red"]] == said[0, names["snow"]] == 0.25 and said[0].sum() == 1 and said[1].sum() == 0
+    right, wrong = torch.zeros(2, len(names)), torch.zeros(2, len(names))
+    right[0, [names[w] for w in ("red", "car", "left", "snow")]] = 9
+    wrong[0, names["right"]] = 9
+    assert word_loss(right, said)[0] < word_loss(wrong, said)[0] - 3 and word_loss(right, said).shape == (2,)
 
 
 def test_crops_are_pieces_of_the_pictures_and_a_function_of_the_sample():
