@@ -29,9 +29,11 @@ def world_model(tmp_path_factory):
     tokenizer = build_tokenizer(vocabulary())
     vae = build_autoencoder(AutoencoderConfig(widths=(8, 8, 16), image_size=SIZE))
     unet = build_unet(UnetConfig((16, 16), (False, True), heads=2, norm_groups=4), 4, SIZE // 4, 16)
+    widen_conv_in(unet)
+    torch.nn.init.normal_(unet.conv_in.weight)  # widened at zero, it would not see the picture at all
     text = build_text_encoder(TextConfig(width=16, layers=1, heads=2), tokenizer)
     folder = tmp_path_factory.mktemp("models") / "world"
-    LatentEditor(widen_conv_in(unet), vae, text, tokenizer, build_scheduler()).save(folder)
+    LatentEditor(unet, vae, text, tokenizer, build_scheduler()).save(folder)
     save_settings(Settings(SIZE, steps=2, guidance_scale=2.0, image_guidance_scale=1.0), folder)
     return folder
 
