@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -17,15 +18,19 @@ from uip2p.editing.editor import Editor
 from uip2p.errors import UserError
 from uip2p.evaluate.cases import Case
 from uip2p.evaluate.report import Sample, as_text, group
+from uip2p.evaluate.retrieval import as_text as as_lines
+from uip2p.evaluate.retrieval import evaluate_clip
 from uip2p.evaluate.scenes_suite import edit_cases, evaluate_scenes, suite_cases
-from uip2p.images import grid, save_image
+from uip2p.images import grid, save_image, write_atomic
+from uip2p.models.clip import load_clip
 
 RANKS = {"best": 0.0, "upper quarter": 0.25, "median": 0.5, "lower quarter": 0.75, "worst": 1.0}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--suite", choices=("scenes", "photos"), default="scenes", help="drawn scenes, or tones on photographs")
+    add("--suite", choices=("scenes", "photos", "clip"), default="scenes",
+        help="edits of drawn scenes, tones of photographs, or what a CLIP folder knows of the world")
     add("--model", default="mini", help="a folder that diffusers loads as InstructPix2Pix, or a shipped model's name")
     add("--json", type=Path, help="where the result goes; each case's row goes beside it, into the same name .jsonl")
     add("--split", default="test", help="train, validation, test, composition or language (default: test)")
@@ -48,6 +53,9 @@ def run(args: argparse.Namespace) -> None:
         raise UserError("--count and --batch-size start at 1, --sessions at 0")
     if args.json and not args.json.parent.is_dir():
         raise UserError(f"{args.json}: the folder {args.json.parent} does not exist. Create it first.")
+    if args.suite == "clip":
+        evaluate_encoder(args)
+        return
     rows = args.json.with_suffix(".jsonl") if args.json else None
     result = evaluate_scenes(
         args.model, suite=args.suite, photo_folders=args.photos, split=args.split, seed=args.seed, count=args.count,
@@ -65,6 +73,14 @@ def run(args: argparse.Namespace) -> None:
         )
         for path in draw_pictures(editor, cases, result["samples"], settings, args.pictures):
             print(path)
+
+
+def evaluate_encoder(args: argparse.Namespace) -> None:
+    """--suite clip: --model is a CLIPModel folder, --count the captions to tell apart."""
+    result = evaluate_clip(load_clip(args.model), args.split, args.seed, args.count)
+    print(as_lines(result))
+    if args.json:
+        write_atomic(args.json, (json.dumps(result | {"model": args.model}, indent=2) + "\n").encode())
 
 
 def quiet_libraries() -> None:

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -127,7 +128,7 @@ class CycleObjective(nn.Module):
         # One augmentation a sample for all three pictures, one call of CLIP for the two that need gradients.
         views = [augment(picture, config.augment, draw, "augment") for picture in (x, edited, reversed_)]
         direction, similarity, home, cosine = [], [], [], []
-        for clip in self.clips:
+        for clip in cast(list[Clip], self.clips):
             with torch.no_grad():
                 source_text, edited_text = clip.embed_texts(captions).chunk(2)
                 e_source = clip.embed_images(views[0])

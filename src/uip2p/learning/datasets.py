@@ -39,10 +39,10 @@ class _Mixture:
         self.share = config.photos
         self.world = World(config.seed, split, config.size)
         folders = [folder for folder in config.photo_folders if folder.is_dir()]
-        self.photos = Photos(folders, split, config.seed, config.size) if config.photos else None
+        self.photos = Photos(folders, split, config.seed, config.size)
 
     def is_photo(self, index: int) -> bool:
-        return self.photos is not None and key("photo", index) % 10_000 < 10_000 * self.share
+        return key("photo", index) % 10_000 < 10_000 * self.share
 
 
 class Captioned(_Mixture):

@@ -22,6 +22,9 @@ class Clip(nn.Module):
     Resizing and normalisation happen here, in tensors, so that gradients reach the picture.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, model: CLIPModel, tokenizer: CLIPTokenizer, mean: Sequence[float], std: Sequence[float]):
         super().__init__()
         self.model, self.tokenizer = model, tokenizer

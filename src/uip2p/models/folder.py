@@ -176,7 +176,7 @@ def _load_tokenizer(folder: Path, vocab_size: int) -> CLIPTokenizer:
 def _load_scheduler(folder: Path, index: dict[str, Any]) -> Any:
     path = folder / "scheduler_config.json"
     name = str(read_json(path).get("_class_name") or (index.get("scheduler") or [None])[-1])
-    scheduler_class = getattr(diffusers, name, None)
+    scheduler_class: Any = getattr(diffusers, name, None)
     if not (isinstance(scheduler_class, type) and issubclass(scheduler_class, SchedulerMixin)):
         raise UserError(f"{path}: diffusers has no scheduler called '{name}'. Correct _class_name.")
     try:

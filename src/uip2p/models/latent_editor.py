@@ -21,6 +21,8 @@ class LatentEditor(nn.Module):
     encoder has not read the web.
     """
 
+    alpha_bar: Tensor
+
     def __init__(
         self,
         unet: UNet2DConditionModel,

@@ -51,7 +51,7 @@ def load_settings(folder: Path, defaults: Settings | None = None) -> Settings:
         value = given.get(key)
         check(key, type(value) is int and value > 0, "a whole number above 0")
     for key in ("guidance_scale", "image_guidance_scale"):
-        value = given.get(key)
+        value = given.get(key, 0)
         check(key, type(value) in (int, float) and math.isfinite(value) and value >= 0, "a number from 0 up")
     words = given.get("vocabulary")
     is_words = isinstance(words, list) and bool(words) and all(isinstance(word, str) for word in words)

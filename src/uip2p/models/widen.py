@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from diffusers import UNet2DConditionModel
 from torch import nn
@@ -23,7 +25,7 @@ def widen_conv_in(unet: UNet2DConditionModel) -> UNet2DConditionModel:
     with torch.no_grad():
         wide.weight.zero_()
         wide.weight[:, :latent] = old.weight
-        wide.bias.copy_(old.bias)
+        cast(nn.Parameter, wide.bias).copy_(old.bias)
     unet.conv_in = wide.to(old.weight.device, old.weight.dtype)
     unet.register_to_config(in_channels=2 * latent)
     return unet
