@@ -117,4 +117,6 @@ def test_the_learning_rate_rises_and_falls():
     assert rates[0] == 0.1 and rates[9] == 1.0 == max(rates) and rates[99] == pytest.approx(0.1)
     assert all(a < b for a, b in pairwise(rates[:10]))
     assert all(a > b for a, b in pairwise(rates[9:]))
+    short = TrainConfig(steps=20, batch_size=1, learning_rate=1.0, schedule="cosine", warmup_steps=9, horizon=100)
+    assert [short.learning_rate_at(step) for step in range(20)] == rates[:20]
     assert fraction(50, 100, warmup_steps=9) == 1.0 and fraction(0, 1, schedule="cosine") == 1.0

@@ -17,6 +17,7 @@ MINIATURE = (
     ("mini-clip", "clip"),
     ("mini-judge", "judge"),
     ("mini-base", "base"),
+    ("mini-start", "start"),
     ("mini-cycle", "cycle"),
     ("mini-paired", "paired"),
 )

@@ -19,7 +19,15 @@ POSITIVE = [
     "sample_pictures",
     "log_every",
 ]
-NOT_NEGATIVE = ["weight_decay", "warmup_steps", "gradient_clip", "validate_every", "sample_every_images", "workers"]
+NOT_NEGATIVE = [
+    "weight_decay",
+    "warmup_steps",
+    "horizon",
+    "gradient_clip",
+    "validate_every",
+    "sample_every_images",
+    "workers",
+]
 FRACTIONS = ["ema_decay", "final_fraction"]
 
 
@@ -41,6 +49,7 @@ class TrainConfig:
     warmup_steps: int = 0
     schedule: Literal["constant", "cosine"] = "constant"
     final_fraction: float = 0.1  # of the learning rate, where a cosine ends
+    horizon: int = 0  # the step at which a cosine ends, where that is not the run's own last step
     gradient_clip: float = 1.0  # the norm of the whole gradient
     accumulate: int = 1
     ema_decay: float = 0.999
@@ -65,7 +74,7 @@ class TrainConfig:
         self._check("betas", all(0 <= beta < 1 for beta in self.betas), "two numbers from 0 to less than 1")
 
     def learning_rate_at(self, step: int) -> float:
-        part = fraction(step, self.steps, self.warmup_steps, self.schedule, self.final_fraction)
+        part = fraction(step, self.horizon or self.steps, self.warmup_steps, self.schedule, self.final_fraction)
         return self.learning_rate * part
 
     def _check(self, name: str, holds: bool, what: str) -> None:
@@ -88,4 +97,4 @@ def free_to_change(config: TrainConfig) -> set[str]:
         "workers",
         "export",
     ]
-    return {f"train.{name}" for name in (*names, *(["steps"] if config.schedule == "constant" else []))}
+    return {f"train.{name}" for name in (*names, *(["steps"] if config.schedule == "constant" or config.horizon else []))}
