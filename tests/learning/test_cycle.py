@@ -138,10 +138,10 @@ def test_a_sample_does_not_depend_on_its_batch():
 
 
 def test_timesteps_are_independent_and_bounded():
-    objective = build(CycleConfig(max_timestep=600))
+    objective = build(CycleConfig(min_timestep=50, max_timestep=600))
     draw = Draw(3, 1, range(4000))
     t, r = (objective._timestep(draw, name).double() for name in ("t", "t'"))
-    assert t.max() <= 600 and t.min() < 10 and r.max() > 590
+    assert 590 < t.max() <= 600 and 50 <= t.min() < 60 and r.max() > 590
     assert abs(torch.corrcoef(torch.stack([t, r]))[0, 1]) < 0.05
 
 

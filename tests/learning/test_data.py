@@ -9,6 +9,7 @@ from PIL import Image
 from uip2p.errors import UserError
 from uip2p.learning.data import FolderRecords, Shuffled, StepSampler, batches, step_samples
 from uip2p.learning.schedule import fraction
+from uip2p.learning.train_config import TrainConfig
 
 ROW = dict(
     file_name="a.png",

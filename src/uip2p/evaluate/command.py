@@ -126,13 +126,13 @@ def draw_pictures(
         pictures, labels = [], []
         for (rank, sample), case, answer, output in zip(chosen.items(), batch, answers, outputs, strict=True):
             width = 256 if len(case.instructions) == 1 else 512  # what is asked has to fit under a picture
-            pictures += [_enlarged(picture, width) for picture in (answer.source, answer.target, output)]
+            pictures += [enlarged(picture, width) for picture in (answer.source, answer.target, output)]
             labels += ["; ".join(case.instructions), "exact answer", f"{rank}: inside error {inside(sample):.2f}"]
         paths.append(save_image(grid(pictures, 3, labels), folder / f"{kind}.png"))
     return paths
 
 
-def _enlarged(picture: np.ndarray, least: int) -> np.ndarray:
+def enlarged(picture: np.ndarray, least: int) -> np.ndarray:
     """Small pictures drawn large enough to look at, pixel for pixel."""
     factor = max(1, -(-least // picture.shape[1]))
     size = (picture.shape[1] * factor, picture.shape[0] * factor)

@@ -50,7 +50,8 @@ class CycleConfig:
     attention_side: int = 16  # maps of layers up to this many positions a side
     attention_reduce: str = "sum"  # over layers; "mean" does not grow with their number
     dropout: float = 0.05  # u of InstructPix2Pix's conditioning dropout
-    max_timestep: int = 999  # t and t' are uniform in 0..this
+    min_timestep: int = 0  # t and t' are uniform in min_timestep..max_timestep
+    max_timestep: int = 999
     rollout: float = 0.0  # share of samples whose z_t comes from the model's own denoising, as at inference
     rollout_steps: int = 3
     prior: float = 0.0  # weight of ordinary denoising towards x under R: see `prior_loss`
@@ -239,7 +240,8 @@ class CycleObjective(nn.Module):
         save_settings(self.settings, folder)
 
     def _timestep(self, draw: Draw, name: str) -> Tensor:
-        return draw.integers(name, self.config.max_timestep + 1).to(self.editor.device)
+        low, high = self.config.min_timestep, self.config.max_timestep
+        return (low + draw.integers(name, high - low + 1)).to(self.editor.device)
 
     def _latent_noise(self, draw: Draw, name: str, like: Tensor) -> Tensor:
         return draw.normal(name, tuple(like.shape[1:])).to(like.device)

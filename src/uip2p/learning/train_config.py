@@ -97,4 +97,6 @@ def free_to_change(config: TrainConfig) -> set[str]:
         "workers",
         "export",
     ]
-    return {f"train.{name}" for name in (*names, *(["steps"] if config.schedule == "constant" or config.horizon else []))}
+    if config.schedule == "constant" or config.horizon:
+        names.append("steps")
+    return {f"train.{name}" for name in names}
