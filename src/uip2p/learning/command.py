@@ -19,6 +19,7 @@ MINIATURE = (
     ("mini-base", "base"),
     ("mini-start", "start"),
     ("mini-cycle", "cycle"),
+    ("mini-finish", "finish"),
     ("mini-paired", "paired"),
 )
 

@@ -48,6 +48,7 @@ SHIPPED = {
     "base": PACKAGE / "assets/base-mini",
     "start": PACKAGE / "assets/uip2p-mini",  # for a fine-tuning on pictures of one's own
     "cycle": PACKAGE / "assets/uip2p-mini",
+    "finish": PACKAGE / "assets/uip2p-mini",
 }
 
 
