@@ -10,6 +10,7 @@ from PIL import Image
 
 from uip2p.cli import main
 from uip2p.errors import UserError
+from uip2p.learning.command import MINIATURE
 from uip2p.learning.recipes import build, find, read_recipe, recipe_names
 
 FEW = [
@@ -63,7 +64,7 @@ def root(tmp_path_factory):
 @pytest.mark.parametrize("recipe", ["mini-start", "mini-cycle", "mini-finish", "mini-paired", "mini-demo"])
 def test_an_editor_comes_out_that_stock_diffusers_runs(root, recipe):
     assert train(recipe, root) == 0
-    out = root / {"mini-start": "start", "mini-cycle": "cycle", "mini-finish": "finish", "mini-paired": "paired"}.get(recipe, recipe)
+    out = root / dict(MINIATURE).get(recipe, recipe)
     pipe = StableDiffusionInstructPix2PixPipeline.from_pretrained(out / "model", safety_checker=None)
     picture = Image.fromarray(np.full((32, 32, 3), 120, np.uint8))
     edited = pipe("make the car red", image=picture, num_inference_steps=2, guidance_scale=2.0).images[0]

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import diffusers
 import torch
@@ -181,7 +181,7 @@ def _load_scheduler(folder: Path, index: dict[str, Any]) -> Any:
         raise UserError(f"{path}: diffusers has no scheduler called '{name}'. Correct _class_name.")
     try:
         with _quiet():
-            return scheduler_class.from_pretrained(folder)
+            return cast(Any, scheduler_class).from_pretrained(folder)
     except Exception as error:  # each scheduler refuses in its own way
         raise UserError(f"{path}: cannot be used ({_first_line(error)}). Correct it.") from error
 
