@@ -3,7 +3,7 @@
     python tools/ship.py --root runs/mini
 
 Each model is loaded and saved again by its own class, so that what ships is what users load. `manifest.json` beside
-them says from which run, command and commit each came, what it cost, and its sha256.
+them says with which recipe each was trained, at which commit it was packed, what it cost, and its sha256.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def describe(run: Path, target: Path) -> dict:
     recipe = {name: value for name, value in config["recipe"].items() if name != "data"}
     recipe["data"] = {k: v for k, v in config["recipe"].get("data", {}).items() if k != "photo_folders"}
     return {
-        "commit": subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip(),
+        "packed_at_commit": subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip(),
         "steps": steps[-1]["step"],
         "pictures": steps[-1]["images"],
         "minutes": round(steps[-1]["seconds"] / 60, 1),
