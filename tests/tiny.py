@@ -9,7 +9,19 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInstructPix2P
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from uip2p.models.folder import Settings, save_settings
+from uip2p.models.latent_editor import LatentEditor
+from uip2p.models.miniature import (
+    AutoencoderConfig,
+    TextConfig,
+    UnetConfig,
+    build_autoencoder,
+    build_scheduler,
+    build_text_encoder,
+    build_unet,
+)
 from uip2p.models.tokenizer import build_tokenizer
+from uip2p.models.widen import widen_conv_in
+from uip2p.scenes.language import vocabulary
 
 WORDS = ("add", "a", "the", "make", "car", "dog", "blue", "red", "remove", "to", "left", "and", "black", "white")
 SIZE = 32  # pixels; the autoencoder halves it twice
@@ -44,6 +56,20 @@ def build_pipeline(seed: int = 0, prediction_type: str = "v_prediction") -> Stab
     return StableDiffusionInstructPix2PixPipeline(
         vae=vae, text_encoder=CLIPTextModel(text), tokenizer=tokenizer, unet=unet, scheduler=scheduler,
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    )  # fmt: skip
+
+
+def build_editor(
+    prediction_type: str = "v_prediction", train_text: bool = False, wide: bool = True, seed: int = 0
+) -> LatentEditor:
+    """The miniature's own stack at the smallest size: 32 pixels, 8 × 8 × 4 latents. wide: the UNet sees a picture."""
+    torch.manual_seed(seed)
+    tokenizer = build_tokenizer(vocabulary(), max_length=32)
+    unet = build_unet(UnetConfig((16, 32), (False, True), 1, 2, 8), 4, SIZE // 4, 16)
+    return LatentEditor(
+        widen_conv_in(unet) if wide else unet, build_autoencoder(AutoencoderConfig((8, 8, 16), 1, 4, SIZE)),
+        build_text_encoder(TextConfig(width=16, layers=1, heads=2), tokenizer), tokenizer,
+        build_scheduler(prediction_type), train_text,
     )  # fmt: skip
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from uip2p.evaluate.report import ROWS, as_text, one_kind, over_kinds, summarise
+from uip2p.evaluate.report import COLUMNS, ROWS, as_text, one_kind, over_kinds, summarise
 
 
 def sample(kind="color", turns="single-turn", inside=0.0, wanted=1.0, outside=0.0, pixels=10, trip=0.1, l1=0.0):
-    row = {"l1": l1, "l2": 0.0, "success": 1.0, "inside_sum": inside, "wanted_sum": wanted, "outside_sum": outside,
-           "outside_pixels": pixels}
+    row = {"l1": l1, "l2": 0.0, "success": 1.0, "halfway": 1.0, "inside_sum": inside, "wanted_sum": wanted,
+           "outside_sum": outside, "outside_pixels": pixels}
     rows = {name: dict(row) for name in ROWS}
     rows["round trip"]["outside_sum"] = trip
     rows["copy-input"] |= {"inside_sum": wanted, "outside_sum": 0.0, "success": 0.0}
@@ -68,10 +68,37 @@ def test_text_has_every_row_and_kind_and_no_none():
     for expected in (*ROWS, "color (1)", "tone (1)", "three-turn", "the paper's four kinds"):
         assert expected in text
     assert "None" not in text and "nan" not in text
-    assert "CLIP-I ↑" not in text  # there was no judge
+    assert "CLIP-I ↑" not in text and "judge ↑" not in text  # there was no judge
     assert max(map(len, text.splitlines())) < 120
 
 
 def test_a_figure_that_only_some_rows_have_is_a_dash():
     samples = [sample("place", pixels=0, trip=0), sample("color")]
     assert "–" in as_text(summarise(samples))
+
+
+def test_every_column_is_in_print_and_the_judges_word_is_a_mean():
+    samples = [sample("color"), sample("add"), sample("color", inside=0.5)]
+    for i, one in enumerate(samples):
+        for row in one["rows"].values():
+            row |= {"clip_i": 0.5, "clip_t": 0.5, "direction": 0.5, "judge_success": float(i == 0)}
+    summary = summarise(samples)
+    assert summary["single-turn"]["all"]["model"]["judge_success"] == pytest.approx(1 / 4)
+    assert summary["single-turn"]["kinds"]["color"]["best possible"]["judge_success"] == pytest.approx(1 / 2)
+    text = as_text(summary)
+    assert all(heading in text for heading, _ in COLUMNS.values())
+    assert "judge, best possible:  color 50%  add 0%" in text
+    assert set(summary["single-turn"]["all"]["model"]) == set(COLUMNS)
+
+
+def test_intervals_beside_the_tables():
+    samples = [sample(kind, inside=0.1 * i) for kind in ("color", "tone") for i in range(9)]
+    part = summarise(samples)["single-turn"]
+    assert set(part["intervals"]) == {"all", "appendix", "color", "tone"}
+    for name, table in (("all", part["all"]), ("appendix", part["appendix"]), ("tone", part["kinds"]["tone"])):
+        low, high = part["intervals"][name]["model"]["inside"]
+        assert low < table["model"]["inside"] < high
+        assert part["intervals"][name]["copy-input"]["inside"] == [1, 1]
+        assert part["intervals"][name]["model"]["direction"] is None  # no judge
+    low, high = part["intervals"]["all"]["model"]["inside"]
+    assert f"inside {low:.3f} to {high:.3f}" in as_text({"single-turn": part})

@@ -18,6 +18,7 @@ from uip2p.learning.trainer import TrainConfig, train
 
 CONFIG = dict(steps=20, batch_size=6, save_every=4, keep=2, log_every=3, accumulate=2, warmup_steps=3)
 CONFIG |= dict(schedule="cosine", validate_every=5, validation_batches=2, sample_every_images=40, sample_pictures=2)
+CONFIG |= dict(snapshot_every_images=30)
 
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(["torch", "torch._dynamo", "accelerate", "toy", "uip2p.learning.trainer"])

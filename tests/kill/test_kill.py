@@ -23,6 +23,8 @@ MOMENTS = {
     "a checkpoint renamed, the old ones not yet removed": ("after rename step-00000012 1", 0),
     "the best weights half written": ("torn ema.safetensors.tmp 1", 0),
     "the best weights replaced, their step not yet saved": ("after replace ema.safetensors 2", 2),
+    "a snapshot written, not yet in its place": ("before rename 000000060 1", 0),
+    "a snapshot in its place, its step not yet saved": ("after rename 000000060 1", 0),
     "the model written, not yet in its place": ("export", 0),
     "the model in its place, the run not yet marked as finished": ("before replace finished.json 1", 0),
 }
@@ -100,7 +102,9 @@ def test_killed_at_random_instants(tmp_path):
 def assert_same(out: Path, unbroken: Path, steps: int = CONFIG["steps"]) -> None:
     """Every tensor of the last checkpoint, the best weights and the model, bit for bit; every row but its timing."""
     last = f"checkpoints/step-{steps:08d}"
-    for name in (f"{last}/model", f"{last}/ema", f"{last}/optimizer", "best/ema", "model/model"):
+    snapshots = [f"snapshots/{path.name}/model" for path in (unbroken / "snapshots").iterdir()]
+    assert snapshots
+    for name in (f"{last}/model", f"{last}/ema", f"{last}/optimizer", "best/ema", "model/model", *snapshots):
         here, there = (load_file(folder / f"{name}.safetensors") for folder in (out, unbroken))
         assert here.keys() == there.keys() and len(here) > 0
         for key in here:

@@ -5,26 +5,15 @@ import sys
 
 import pytest
 import torch
+from tiny import build_editor
 
-from uip2p.learning.augment import AugmentConfig, augment
+from uip2p.errors import UserError
+from uip2p.learning.augment import AugmentConfig, augment, blur
 from uip2p.learning.cycle import CycleConfig, CycleObjective
 from uip2p.learning.datasets import DataConfig, Unpaired
 from uip2p.learning.randomness import Draw
 from uip2p.models.clip import ClipConfig, build_clip
 from uip2p.models.folder import Settings
-from uip2p.models.latent_editor import LatentEditor
-from uip2p.models.miniature import (
-    AutoencoderConfig,
-    TextConfig,
-    UnetConfig,
-    build_autoencoder,
-    build_scheduler,
-    build_text_encoder,
-    build_unet,
-)
-from uip2p.models.tokenizer import build_tokenizer
-from uip2p.models.widen import widen_conv_in
-from uip2p.scenes.language import vocabulary
 
 SIZE = 32
 DATA = Unpaired(DataConfig(seed=11, size=SIZE), "train")
@@ -33,21 +22,11 @@ DRAW = Draw(0, 0, range(3))
 
 
 def build(config: CycleConfig, prediction_type: str = "v_prediction", train_text: bool = False) -> CycleObjective:
-    torch.manual_seed(0)
-    tokenizer = build_tokenizer(vocabulary(), max_length=32)
-    text = TextConfig(width=16, layers=1, heads=2)
-    editor = LatentEditor(
-        widen_conv_in(build_unet(UnetConfig((16, 32), (False, True), 1, 2, 8), 4, SIZE // 4, 16)),
-        build_autoencoder(AutoencoderConfig((8, 8, 16), 1, 4, SIZE)),
-        build_text_encoder(text, tokenizer),
-        tokenizer,
-        build_scheduler(prediction_type),
-        train_text,
-    )
+    editor = build_editor(prediction_type, train_text)
     with torch.no_grad():  # a fresh image half is all zeros: let the picture matter
         editor.unet.conv_in.weight.normal_(std=0.2)
         editor.unet.conv_out.weight.mul_(3)
-    clip = build_clip(ClipConfig(SIZE, 8, 16, 1, 2, 16, 1, 2, 16), tokenizer)
+    clip = build_clip(ClipConfig(SIZE, 8, 16, 1, 2, 16, 1, 2, 16), editor.tokenizer)
     with torch.no_grad():  # an untrained CLIP says the same of everything: let it tell pictures apart
         for parameter in clip.model.parameters():
             if parameter.dim() > 1:
@@ -129,7 +108,9 @@ def test_weights_scale_their_loss_and_zero_removes_it():
 
 
 def test_a_sample_does_not_depend_on_its_batch():
-    objective = build(CycleConfig(prior=1.0, rollout=0.7, augment=AugmentConfig(0.2, 0.05, 0.1))).eval()
+    objective = build(CycleConfig(prior=1.0, rollout=0.7, patch=1.0, identity_warmup=2, straight_through=True,
+                                   cycle_noise=0.3, attention_maps="standard",
+                                   augment=AugmentConfig(0.2, 0.05, 0.1, blur=1.0, views=2))).eval()  # fmt: skip
     whole = objective(BATCH, DRAW)
     for i in range(3):
         alone = objective(BATCH[i : i + 1], Draw(0, 0, [i]))
@@ -157,6 +138,66 @@ def test_rollout_replaces_the_noised_source_by_the_models_own_way():
     assert torch.allclose(b[2], noise[2], atol=1e-4)
 
 
+def test_a_shift_favours_noisy_timesteps_and_keeps_the_range():
+    draw = Draw(3, 1, range(4000))
+    plain, shifted = (
+        build(CycleConfig(min_timestep=50, timestep_shift=s))._timestep(draw, "t").double() for s in (1, 3)
+    )
+    assert shifted.min() >= 50 and shifted.max() <= 999
+    u = (plain - 50) / 949
+    assert torch.allclose(shifted, 50 + 949 * 3 * u / (1 + 2 * u), atol=0.51)
+
+
+def test_straight_through_shows_the_finished_sample_and_teaches_the_estimate():
+    objective = build(CycleConfig(straight_through=True, rollout_steps=3, dropout=0.0))
+    z, t, states = torch.randn(3, 4, 8, 8), torch.tensor([300, 600, 999]), objective.editor.read(["a car"] * 3)[0]
+    z_e = objective.editor.estimate(z, z, t, states)
+    finished = objective.finish(z, z_e, z, t, states)
+    assert not finished.requires_grad and not torch.allclose(finished, z_e, atol=1e-2)
+    one = build(CycleConfig(straight_through=True, rollout_steps=1, dropout=0.0))
+    assert torch.equal(one.finish(z, z_e, z, t, states), z_e)  # nothing left to do: the estimate itself
+    decoded, decode = [], objective.editor.decode
+    objective.editor.decode = lambda latents: decoded.append(latents) or decode(latents)
+    assert grads(objective, "similarity") > 0  # through the estimate, as the finished sample has no gradient
+    plain = build(CycleConfig(dropout=0.0))
+    decode_plain = plain.editor.decode
+    plain.editor.decode = lambda latents: decoded.append(latents) or decode_plain(latents)
+    plain(BATCH, DRAW)
+    assert not torch.allclose(decoded[0][:3], decoded[1][:3], atol=1e-2)
+
+
+def test_noise_on_the_edited_picture_is_bounded_and_off_by_default():
+    z = torch.randn(3, 4, 8, 8)
+    plain, noisy = build(CycleConfig()), build(CycleConfig(cycle_noise=0.5))
+    assert torch.equal(plain.hand_over(z, DRAW), plain.editor.condition(z))
+    many = Draw(0, 0, range(200))
+    added = noisy.hand_over(torch.zeros(200, 4, 8, 8), many) * noisy.editor.vae.config.scaling_factor
+    spread = added.flatten(1).std(1)
+    assert 0.4 < spread.max() < 0.6 and spread.min() < 0.05 and spread.mean().item() == pytest.approx(0.25, abs=0.05)
+    assert grads(noisy, "reconstruction") > 0
+
+
+def test_the_identity_warmup_asks_for_what_is_already_there():
+    objective = build(CycleConfig(identity_warmup=2, dropout=0.0))
+    asked, read = [], objective.editor.read
+    objective.editor.read = lambda words: asked.append(words) or read(words)
+    losses = objective(BATCH, DRAW).losses  # samples 0, 1, 2: the last is past the warm-up
+    assert asked[0] == [BATCH[0]["reverse_instruction"], BATCH[1]["reverse_instruction"], BATCH[2]["instruction"]]
+    assert losses["direction"][:2].abs().sum() == 0 and losses["direction"][2] > 0
+    assert (losses["identity"][:2] > 0).all() and losses["identity"][2] == 0
+    for later in (Draw(0, -1, range(3)), Draw(0, 1, range(5, 8))):  # validation is never a warm-up
+        assert objective(BATCH, later).losses["identity"].abs().sum() == 0
+
+
+def test_the_patch_term_sees_what_the_pooled_embedding_may_not():
+    without, with_ = build(CycleConfig()), build(CycleConfig(patch=1.0))
+    x, other = (torch.rand(3, 3, SIZE, SIZE) * 2 - 1 for _ in range(2))
+    home = [o.judge(BATCH, DRAW, x, x, other)[0]["reconstruction"] for o in (without, with_)]
+    assert (home[1] > home[0] + 1e-3).all()
+    same = [o.judge(BATCH, DRAW, x, x, x)[0]["reconstruction"] for o in (without, with_)]
+    assert torch.allclose(*same, atol=1e-4)
+
+
 def test_identity_alarm():
     objective = build(CycleConfig())
     assert "collapse" in objective.alarm({"copy_rate": 0.99, "clip_direction": 0.01})
@@ -178,6 +219,23 @@ def test_augmentation_moves_the_three_pictures_of_a_sample_alike():
     a, b = (augment(x, config, DRAW, "augment") for _ in range(2))
     assert torch.equal(a, b) and not torch.allclose(a, x, atol=1e-2)
     assert torch.equal(augment(x, AugmentConfig(), DRAW, "augment"), x)
+
+
+def test_blur_takes_texture_and_keeps_areas():
+    checks = ((torch.arange(SIZE)[:, None] + torch.arange(SIZE)) % 2).float().expand(3, 3, SIZE, SIZE)
+    sigma = torch.tensor([0.0, 0.5, 2.0])
+    blurred = blur(checks, sigma, 2.0)
+    spread = blurred.flatten(1).std(1)
+    assert torch.allclose(blurred[0], checks[0], atol=1e-5) and spread[1] < 0.3 and spread[2] < 0.02
+    flat = torch.full((3, 3, SIZE, SIZE), 0.7)
+    assert torch.allclose(blur(flat, sigma, 2.0), flat, atol=1e-5)
+    assert torch.equal(blur(checks[2:], sigma[2:], 2.0), blurred[2:])
+
+
+@pytest.mark.parametrize("fault", [{"noise": -0.1}, {"views": 0}])
+def test_impossible_augmentation_is_refused(fault):
+    with pytest.raises(UserError, match=next(iter(fault))):
+        AugmentConfig(**fault)
 
 
 def test_cycle_recipes_cannot_reach_an_edited_picture():

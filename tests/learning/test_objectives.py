@@ -3,25 +3,19 @@
 import pytest
 import torch
 from diffusers import AutoencoderKL
+from tiny import build_editor
 
+from uip2p.errors import UserError
 from uip2p.learning.autoencode import AutoencodeConfig, AutoencodeObjective, edge_error, random_crop
 from uip2p.learning.contrast import content_words, mask_same, word_loss, words_said
-from uip2p.learning.objective import conditioning_dropout, drop
+from uip2p.learning.datasets import Captioned, DataConfig
+from uip2p.learning.denoise import DenoiseConfig, DenoiseObjective
+from uip2p.learning.objective import conditioning_dropout, drop, pictures
 from uip2p.learning.paired import PairedConfig, PairedObjective
 from uip2p.learning.randomness import Draw
-from uip2p.models.folder import Settings
-from uip2p.models.latent_editor import LatentEditor
-from uip2p.models.miniature import (
-    AutoencoderConfig,
-    TextConfig,
-    UnetConfig,
-    build_autoencoder,
-    build_scheduler,
-    build_text_encoder,
-    build_unet,
-)
-from uip2p.models.tokenizer import build_tokenizer
-from uip2p.models.widen import widen_conv_in
+from uip2p.learning.repair import damage, patches
+from uip2p.models.folder import Settings, load_pipeline
+from uip2p.models.miniature import AutoencoderConfig, build_autoencoder
 from uip2p.scenes.faults import Faults, Triplets
 from uip2p.scenes.world import World
 
@@ -85,14 +79,55 @@ def test_the_exported_latents_have_unit_spread(tmp_path):
     assert (latents * again.config.scaling_factor).std().item() == pytest.approx(1, abs=1e-3)
 
 
+SEEN = [Captioned(DataConfig(seed=3, size=32), "train", others=True)[i] for i in range(64)]
+
+
+def test_a_fault_is_one_patch_and_the_rest_of_the_picture_is_untouched():
+    x, other, draw = pictures(SEEN, "image"), pictures(SEEN, "other"), Draw(0, 0, range(64))
+    faulty, mask = damage(x, other, draw), patches(x, draw)
+    assert not torch.equal(x[0], other[0])
+    assert torch.equal(faulty.where(mask == 0, x), x)
+    within = lambda change: (change.abs() < 1e-5).flatten(1).all(1)  # noqa: E731
+    laid_in = within((faulty - other).where(mask == 1, 0))
+    exchanged = within((faulty.sort(1).values - x.sort(1).values).where(mask == 1, 0))
+    assert 0.5 < laid_in.float().mean() < 0.9 and (laid_in | exchanged).all()
+    soft = ((mask > 0) & (mask < 1)).float().mean((1, 2, 3))
+    assert mask.min() == 0 and soft.min() < 0.1 and soft.max() > 0.2
+    assert mask.mean() == pytest.approx(0.2, abs=0.05) and (mask.amax((1, 2, 3)) > 0.5).all()
+    assert torch.allclose(damage(x[5:6], other[5:6], Draw(0, 0, [5]))[0], faulty[5])
+
+
+def test_a_base_sees_nothing_the_picture_or_a_faulty_one_in_the_given_shares():
+    objective = DenoiseObjective(build_editor(wide=False), DenoiseConfig(identity=0.3, repair=0.4), Settings())
+    x, draw = pictures(SEEN), Draw(0, 1, range(64))
+    faulty = damage(x, pictures(SEEN, "other"), draw)
+    seen, own, wrong = objective.condition(SEEN, x, draw), *(objective.editor.encode(p)[1] for p in (x, faulty))
+    same = lambda a, b: torch.isclose(a, b, atol=1e-5).flatten(1).all(1).float()  # noqa: E731
+    nothing, identity, repair = (same(seen, c) for c in (torch.zeros_like(own), own, wrong))
+    assert (nothing + identity + repair >= 1).all()  # exchanged colours of a grey picture are no fault
+    assert nothing.mean() == pytest.approx(0.3, abs=0.15) and repair.mean() == pytest.approx(0.4, abs=0.15)
+    objective(SEEN[:4], Draw(0, 0, range(4))).losses["denoise"].sum().backward()
+    grad = objective.editor.unet.conv_in.weight.grad
+    assert grad is not None and grad[:, 4:].abs().sum() > 0
+    assert DenoiseObjective(build_editor(wide=False), DenoiseConfig(), Settings()).condition(SEEN, x, draw) is None
+
+
+def test_a_base_that_saw_pictures_is_exported_with_what_it_learned(tmp_path):
+    objective = DenoiseObjective(build_editor(wide=False), DenoiseConfig(repair=0.5), Settings())
+    with torch.no_grad():
+        objective.editor.unet.conv_in.weight.fill_(0.25)
+    objective.export(tmp_path / "model")
+    assert (load_pipeline(tmp_path / "model").unet.conv_in.weight == 0.25).all()
+    assert objective.samples(SEEN[:3], Draw(0, 0, range(3))).ndim == 3
+
+
+def test_impossible_shares_are_refused():
+    with pytest.raises(UserError, match="identity and repair"):
+        DenoiseConfig(identity=0.7, repair=0.4)
+
+
 def test_the_baseline_is_trained_towards_the_target_and_shown_the_source():
-    torch.manual_seed(0)
-    tokenizer = build_tokenizer(["a"])
-    editor = LatentEditor(
-        widen_conv_in(build_unet(UnetConfig((16, 32), (False, True), 1, 2, 8), 4, 8, 16)),
-        build_autoencoder(AutoencoderConfig((8, 8, 16), image_size=32)),
-        build_text_encoder(TextConfig(16, 1, 2), tokenizer), tokenizer, build_scheduler(),
-    )  # fmt: skip
+    editor = build_editor()
     triplets = Triplets(World(3, "train", 32), Faults())
     batch = [triplets[i] for i in range(4)]
     seen = {}

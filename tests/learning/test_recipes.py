@@ -10,8 +10,8 @@ from PIL import Image
 
 from uip2p.cli import main
 from uip2p.errors import UserError
-from uip2p.learning.command import MINIATURE
-from uip2p.learning.recipes import build, find, read_recipe, recipe_names
+from uip2p.learning.command import FAMILIES
+from uip2p.learning.recipes import build, family_and_stage, find, read_recipe, recipe_names
 
 FEW = [
     "train.steps=2",
@@ -64,7 +64,7 @@ def root(tmp_path_factory):
 @pytest.mark.parametrize("recipe", ["mini-start", "mini-cycle", "mini-finish", "mini-paired", "mini-demo"])
 def test_an_editor_comes_out_that_stock_diffusers_runs(root, recipe):
     assert train(recipe, root) == 0
-    out = root / dict(MINIATURE).get(recipe, recipe)
+    out = root / family_and_stage(recipe)[1]
     pipe = StableDiffusionInstructPix2PixPipeline.from_pretrained(out / "model", safety_checker=None)
     picture = Image.fromarray(np.full((32, 32, 3), 120, np.uint8))
     edited = pipe("make the car red", image=picture, num_inference_steps=2, guidance_scale=2.0).images[0]
@@ -117,6 +117,46 @@ def test_a_missing_stage_and_a_missing_recipe_are_named(tmp_path):
     with pytest.raises(UserError, match="mini-cycle"):
         read_recipe("mini-cyle")
     assert find("some/hub-id", tmp_path) == "some/hub-id"
+    with pytest.raises(UserError, match=r"no trained paired yet.*--recipe mini-paired"):
+        find("paired", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "stage"),
+    [
+        ("mini-base", "mini", "base"),
+        ("study-base", "study", "base"),
+        ("folder/study-cycle-twice.toml", "study", "cycle-twice"),
+        ("my-flowers.toml", "mini", "my-flowers"),
+        ("flowers.toml", "mini", "flowers"),
+    ],
+)
+def test_a_recipe_has_a_family_and_a_stage(name, family, stage):
+    assert family_and_stage(name) == (family, stage)
+
+
+def test_only_the_miniature_falls_back_on_what_ships(tmp_path):
+    """A run of another size must not start from a base of 64 pixels because its own is not trained yet."""
+    assert find("base", tmp_path, "mini").endswith("base-mini")
+    with pytest.raises(UserError, match=r"no trained base yet.*--recipe study-base"):
+        find("base", tmp_path, "study")
+    with pytest.raises(UserError, match="study has no stage 'start'"):
+        find("start", tmp_path, "study")
+    with pytest.raises(UserError, match="--recipe study-clip"):
+        build("study-cycle", read_recipe("study-cycle"), tmp_path)
+
+
+def test_a_family_is_trained_in_order_into_its_own_root(tmp_path, monkeypatch, capsys):
+    from uip2p.learning import command
+
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--recipe", "study", "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert [line.split()[0] for line in printed.splitlines()[1:]] == list(FAMILIES["study"])
+    assert not list(tmp_path.iterdir())
+    assert command.train_recipe("study-base", dry_run=True).as_posix() == "runs/study/base"
+    assert command.train_recipe("mini-base", dry_run=True).as_posix() == "runs/mini/base"
+    assert main(["train", "--recipe", "study", "--out", "x"]) == 2
 
 
 def test_a_recipe_is_the_same_run_each_time(root):

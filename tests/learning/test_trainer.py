@@ -154,6 +154,22 @@ def test_sample_grids_are_named_by_images(tmp_path):
     assert Image.open(tmp_path / "samples" / names[0]).size == (48, 16)
 
 
+def test_snapshots_are_the_averaged_models_on_the_way(tmp_path):
+    """At every 8 images, by their number, with what a run of that many steps exports; training does not notice."""
+    run(tmp_path / "run", snapshot_every_images=8)
+    run(tmp_path / "plain")
+    folder = tmp_path / "run/snapshots"
+    assert sorted(path.name for path in folder.iterdir()) == ["000000008", "000000016", "000000024"]
+    run(tmp_path / "short", steps=4)
+    for one, other in (
+        (weights(folder, "000000016/model"), weights(tmp_path / "short")),
+        (weights(tmp_path / "run"), weights(tmp_path / "plain")),
+    ):
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    run(tmp_path / "plain", steps=9, snapshot_every_images=10)  # free to change; in the first step past
+    assert sorted(path.name for path in (tmp_path / "plain/snapshots").iterdir()) == ["000000032"]
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

@@ -70,7 +70,7 @@ def figure(picture: np.ndarray, caption: str, alt: str) -> str:
 
 
 def judged(error: float) -> str:
-    """The inside error in words; half of it is where an edit counts as made."""
+    """The inside error in words; one half is the border of the column `halfway`."""
     if error >= 1:
         return "no nearer to the exact answer than before"
     words = "close to the exact answer" if error < 0.25 else "more than half of the way" if error < 0.5 else "not there"
@@ -161,7 +161,8 @@ still does well by L1, L2 and CLIP-I. Best possible is the exact answer, encoded
 def html(demo: Demo) -> str:
     """The whole report. Every text in `demo` is escaped; nothing is fetched from anywhere."""
     judged_too = any(row.get("clip_i") is not None for row in demo.table.values())
-    columns = [name for name in COLUMNS if judged_too or name not in ("clip_i", "clip_t", "direction")]
+    by_judge = ("clip_i", "clip_t", "direction", "judge_success")
+    columns = [name for name in COLUMNS if judged_too or name not in by_judge]
     table = figures_table("All kinds", demo.table, columns, "model")
     if demo.kinds:
         table += figures_table("The model, by kind", demo.kinds, columns)

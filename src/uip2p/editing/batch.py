@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,20 +14,24 @@ from tqdm import tqdm
 
 from uip2p.editing.editor import Edited, Editor
 from uip2p.editing.instructions import check_instruction
+from uip2p.editing.reversibility import Check, Words, check_words, load_encoder
 from uip2p.errors import UserError
 from uip2p.images import WRITERS, load_image, save_image, write_atomic
 
+# What a row may say for a check, named as in `EditRecord`; each is left to the grammar where it does not
+WORDS = {"reverse": "reverse_instruction", "caption": "caption", "edited_caption": "edited_caption"}
 DONE_FILE = "edits.jsonl"  # one line for each finished picture: what was asked, and what was done
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of metadata.jsonl. output: its name under the output folder."""
+    """One line of metadata.jsonl. output: its name under the output folder. words: for a check, what else it says."""
 
     number: int
     file_name: str
     instruction: str
     output: str
+    words: Words = field(default_factory=Words)
 
 
 @dataclass(slots=True)
@@ -45,10 +49,14 @@ def edit_records(
     """Edits the pictures of an imagefolder: `file_name` (beside the records) and `instruction` of every row.
 
     Outputs are named as the inputs (a format we do not write becomes .png). A picture whose output is there, made
-    with the same request, is skipped. options: those of `Editor.edit`. UserError: unreadable records, full disk.
+    with the same request, is skipped. options: those of `Editor.edit`; for a check, `reverse_instruction`, `caption`
+    and `edited_caption` are taken from the rows that have them. UserError: unreadable records, full disk.
     """
     records, out = Path(records), Path(out)
-    rows, failed = read_rows(records)
+    checked = bool(options.get("check")) or options.get("best_of", 1) != 1
+    rows, failed = read_rows(records, checked)
+    if checked:
+        load_encoder(options.get("clip"), editor)  # before any picture is made
     if out.resolve() == records.parent.resolve():
         raise UserError(f"{out}: this is the folder of the input pictures. Give another one for the results.")
     try:
@@ -60,12 +68,15 @@ def edit_records(
     request = {"model": editor.parts.name, **options}
     todo = [row for row in rows if done.get(row.output) != _asked(row, request) or not (out / row.output).is_file()]
     summary = Summary(0, len(rows) - len(todo), failed)
-    ready = _load(todo, records.parent, editor, failed)
+    ready = _load(todo, records.parent, editor, failed, checked)
     with tqdm(total=len(todo), unit=" pictures", disable=True if quiet else None) as bar:
         bar.update(0)
         while batch := list(islice(ready, batch_size)):
             pictures, texts = [picture for _, picture in batch], [row.instruction for row, _ in batch]
-            results = editor.edit(pictures, texts, batch_size=batch_size, **options)
+            words: dict[str, Any] = (
+                {name: [getattr(row.words, name) for row, _ in batch] for name in WORDS} if checked else {}
+            )
+            results = editor.edit(pictures, texts, batch_size=batch_size, **options, **words)
             for (row, _), edited in zip(batch, results, strict=True):
                 _save(row, edited, out, request)
             summary.edited += len(batch)
@@ -74,8 +85,11 @@ def edit_records(
     return summary
 
 
-def read_rows(records: Path) -> tuple[list[Row], list[dict[str, Any]]]:
-    """The rows of a metadata.jsonl, and what is wrong with those that are none. UserError: no such file, no row."""
+def read_rows(records: Path, checked: bool = False) -> tuple[list[Row], list[dict[str, Any]]]:
+    """The rows of a metadata.jsonl, and what is wrong with those that are none. UserError: no such file, no row.
+
+    checked: whether the words for a check are read too.
+    """
     try:
         lines = records.read_text(encoding="utf-8").splitlines()
     except IsADirectoryError:
@@ -90,7 +104,7 @@ def read_rows(records: Path) -> tuple[list[Row], list[dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            row = _parse(number, line)
+            row = _parse(number, line, checked)
             if (first := taken.setdefault(row.output, number)) != number:
                 raise UserError(f"its result has the name of row {first}'s ({row.output}): rename one of the pictures.")
             rows.append(row)
@@ -101,30 +115,36 @@ def read_rows(records: Path) -> tuple[list[Row], list[dict[str, Any]]]:
     return rows, failed
 
 
-def _parse(number: int, line: str) -> Row:
+def _parse(number: int, line: str, checked: bool) -> Row:
     try:
         content = json.loads(line)
     except ValueError as error:
         raise UserError(f"not JSON ({error}).") from None
     if not isinstance(content, dict):
         raise UserError("not a JSON object.")
-    for field in ("file_name", "instruction"):
-        if not isinstance(content.get(field), str) or not content[field].strip():
-            raise UserError(f"the field '{field}' is missing or not a text.")
-    name = PurePosixPath(content["file_name"].replace("\\", "/"))
-    if name.is_absolute() or ".." in name.parts:
+    for key in ("file_name", "instruction"):
+        if not isinstance(content.get(key), str) or not content[key].strip():
+            raise UserError(f"the field '{key}' is missing or not a text.")
+    words = {name: content.get(key) for name, key in WORDS.items()} if checked else {}
+    for name, text in words.items():
+        if text is not None and (not isinstance(text, str) or not text.strip()):
+            raise UserError(f"the field '{WORDS[name]}' is not a text: correct it, or leave it out.")
+    path = PurePosixPath(content["file_name"].replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts:
         raise UserError(f"file_name '{content['file_name']}' leads out of the records' folder: use a name inside it.")
-    output = name if name.suffix.lower() in WRITERS else name.with_suffix(".png")
-    return Row(number, content["file_name"], content["instruction"], str(output))
+    output = path if path.suffix.lower() in WRITERS else path.with_suffix(".png")
+    return Row(number, content["file_name"], content["instruction"], str(output), Words(**words))
 
 
 def _load(
-    rows: list[Row], folder: Path, editor: Editor, failed: list[dict[str, Any]]
+    rows: list[Row], folder: Path, editor: Editor, failed: list[dict[str, Any]], checked: bool
 ) -> Iterator[tuple[Row, Image.Image]]:
     """Rows with their pictures, those that can be edited; the others go to `failed`."""
     for row in rows:
         try:
-            check_instruction(row.instruction, editor.parts)
+            text = check_instruction(row.instruction, editor.parts)
+            if checked:
+                check_words(text, row.words, editor.parts)
             yield row, load_image(folder / row.file_name)
         except UserError as error:
             failed.append(_failure(row.number, row.file_name, error))
@@ -148,12 +168,26 @@ def _save(row: Row, edited: Edited, out: Path, request: dict[str, Any]) -> None:
 
 
 def asdict_without_image(edited: Edited) -> dict[str, Any]:
-    """What was done, as JSON."""
-    return {field.name: getattr(edited, field.name) for field in fields(edited) if field.name != "image"}
+    """What was done, as JSON; of a check and its candidates only where there is one."""
+    made = {name: value for name, value in _shallow(edited).items() if name not in ("image", "check", "candidates")}
+    if edited.check:
+        made |= {name: value for name, value in _shallow(edited.check).items() if name not in ("seed", "reversed")}
+    if edited.candidates:
+        made["candidates"] = [_figures(check) for check in edited.candidates]
+    return made
+
+
+def _shallow(value: Any) -> dict[str, Any]:
+    return {each.name: getattr(value, each.name) for each in fields(value)}
+
+
+def _figures(check: Check) -> dict[str, Any]:
+    return {name: getattr(check, name) for name in ("seed", "reversibility", "direction", "score")}
 
 
 def _asked(row: Row, request: dict[str, Any]) -> dict[str, Any]:
-    return {"file_name": row.file_name, "instruction": row.instruction, **request}
+    words = {name: text for name, text in asdict(row.words).items() if text is not None}
+    return {"file_name": row.file_name, "instruction": row.instruction, **words, **request}
 
 
 def _read_done(path: Path) -> dict[str, dict[str, Any]]:

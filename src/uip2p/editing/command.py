@@ -15,6 +15,8 @@ examples:
   uip2p edit photo.jpg "make it black and white" -o grey.png
   uip2p edit photo.jpg --turns instructions.txt -o out.png     one instruction a line; also out-1.png, out-2.png …
   uip2p edit --records pictures/metadata.jsonl -o edited       rows with file_name and instruction; resumes
+  uip2p edit scene.png "make the car blue" -o blue.png --check       has it worked? its own reverse tells
+  uip2p edit scene.png "make the car blue" -o blue.png --best-of 4   four seeds, the best by that measure
 """
 
 
@@ -35,6 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cpu, cuda or mps (default: the best there is)")
     parser.add_argument("--batch-size", type=int, default=8, help="pictures at a time with --records (default: 8)")
     parser.add_argument("--no-residual", action="store_true", help="do not bring a large picture's own detail back")
+    check = parser.add_argument_group("check", "undo each edit by its reverse instruction, and see what comes back")
+    check.add_argument("--check", action="store_true", help="say how reversible each edit is, and if it likely failed")
+    check.add_argument("--best-of", type=int, default=1, metavar="N", help="check the seeds SEED to SEED+N−1, keep one")
+    check.add_argument("--reverse", metavar="TEXT", help="the reverse instruction (default: worked out by the grammar)")
+    check.add_argument("--caption", metavar="TEXT", help="of PICTURE: says what would have to be guessed")
+    check.add_argument("--edited-caption", metavar="TEXT", help="of the result (default: worked out by the grammar)")
+    check.add_argument("--clip", help="CLIPModel folder or hub id (default: the shipped one, for a shipped model)")
+    check.add_argument("--save-reverse", metavar="FILE", help="keep the picture that the reverse brings back")
     parser.add_argument("--json", action="store_true", help="print what was done as one JSON object")
 
 
@@ -45,6 +55,7 @@ def run(args: argparse.Namespace) -> None:
     }  # fmt: skip
     if args.batch_size < 1:
         raise UserError(f"--batch-size is {args.batch_size}: give a whole number from 1 up.")
+    options |= check_options(args)
     if args.records is not None:
         if args.picture is not None or args.turns is not None:
             raise UserError("--records edits a folder: leave out PICTURE, INSTRUCTION and --turns.")
@@ -57,31 +68,64 @@ def run(args: argparse.Namespace) -> None:
     run_picture(args, options)
 
 
+def check_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of `Editor.edit` for a check, none if none is asked for. UserError: what does not go together."""
+    if not 1 <= args.best_of <= 64:
+        raise UserError(f"--best-of is {args.best_of}: give a whole number from 1 to 64.")
+    of_one = {"--reverse": args.reverse, "--edited-caption": args.edited_caption}
+    of_picture = {"--caption": args.caption, "--save-reverse": args.save_reverse}
+    checked = args.check or args.best_of > 1
+    for name, value in {**of_one, **of_picture, "--clip": args.clip}.items():
+        if value is None:
+            continue
+        if not checked:
+            raise UserError(f"{name} is for a check: add --check, or --best-of N.")
+        if args.records is not None and name != "--clip":
+            raise UserError(f"{name} is for one picture: with --records, put reverse_instruction, caption and "
+                            "edited_caption into the rows.")  # fmt: skip
+        if args.turns is not None and name in of_one:
+            raise UserError(f"{name} is for one INSTRUCTION: with --turns, leave it to the grammar.")
+    return {"check": True, "best_of": args.best_of, "clip": args.clip} if checked else {}
+
+
 def run_picture(args: argparse.Namespace, options: dict[str, Any]) -> None:
     """One picture, one turn or several. All that can be wrong is found before the model is loaded."""
     from uip2p.editing.batch import asdict_without_image
     from uip2p.editing.editor import Editor
     from uip2p.editing.instructions import check_instruction
+    from uip2p.editing.reversibility import Words, check_words, load_encoder
     from uip2p.images import check_writable, load_image, save_image
 
     turns = [args.instruction] if args.turns is None else read_turns(Path(args.turns))
     out = check_writable(args.out)
-    between = [out.with_name(f"{out.stem}-{turn}{out.suffix}") for turn in range(1, len(turns) + 1)]
-    between = between if args.turns is not None else []
-    for path in (out, *between):
+    between = of_turns(out, turns) if args.turns is not None else []
+    undone = [check_writable(args.save_reverse)] if args.save_reverse is not None else []
+    undone = of_turns(undone[0], turns) if undone and args.turns is not None else undone
+    if shared := {out, *between} & set(undone):
+        raise UserError(f"--save-reverse {shared.pop()}: this is the name of the result. Give another.")
+    for path in (out, *between, *undone):
         if path.exists() and Path(args.picture).exists() and path.samefile(args.picture):
             raise UserError(f"{path}: this is the picture to edit. Give the result another name.")
     picture = load_image(args.picture)
     editor = Editor.from_pretrained(args.model, args.device)
+    words: dict[str, Any] = {"reverse": args.reverse, "caption": args.caption, "edited_caption": args.edited_caption}
     for turn in turns:
-        check_instruction(turn, editor.parts)
+        text = check_instruction(turn, editor.parts)
+        if options.get("check"):
+            check_words(text, Words(**words), editor.parts)
+    if options.get("check"):
+        load_encoder(args.clip, editor)
 
     done = []
     for turn, instruction in enumerate(turns):
-        edited = editor.edit(picture, instruction, **options)[0]
+        edited = editor.edit(picture, instruction, **options, **words)[0]
         picture = edited.image
         if between:
             save_image(picture, between[turn])
+        if edited.check and undone:
+            save_image(edited.check.reversed, undone[turn])
+        if edited.check and words["caption"]:
+            words["caption"] = edited.check.edited_caption  # what the next turn starts from
         done.append({"out": str(between[turn] if between else out), **asdict_without_image(edited)})
         if not args.json:
             print(describe(done[-1], picture.size))
@@ -96,7 +140,7 @@ def run_records(args: argparse.Namespace, options: dict[str, Any]) -> None:
     from uip2p.editing.batch import edit_records, read_rows
     from uip2p.editing.editor import Editor
 
-    read_rows(Path(args.records))  # before the model is loaded
+    read_rows(Path(args.records), bool(options.get("check")))  # before the model is loaded
     editor = Editor.from_pretrained(args.model, args.device)
     summary = edit_records(editor, args.records, args.out, batch_size=args.batch_size, quiet=args.json, **options)
     if args.json:
@@ -114,6 +158,11 @@ def run_records(args: argparse.Namespace, options: dict[str, Any]) -> None:
         )
 
 
+def of_turns(path: Path, turns: list[str]) -> list[Path]:
+    """out.png -> out-1.png, out-2.png, …"""
+    return [path.with_name(f"{path.stem}-{turn}{path.suffix}") for turn in range(1, len(turns) + 1)]
+
+
 def read_turns(path: Path) -> list[str]:
     """The lines of a text file that are not empty. UserError: none, or no such file."""
     try:
@@ -128,7 +177,7 @@ def read_turns(path: Path) -> list[str]:
 
 
 def describe(done: dict[str, Any], size: tuple[int, int]) -> str:
-    """One line for a person."""
+    """A line for a person, and one more for a check."""
     width, height = done["working_size"]
     text = f"{done['out']}: {done['instruction']} · {size[0]}×{size[1]}"
     if tuple(done["working_size"]) != tuple(size):
@@ -137,4 +186,17 @@ def describe(done: dict[str, Any], size: tuple[int, int]) -> str:
     text += f" · {done['changed']:.0%} changed · {done['seconds']:.1f} s"
     if done["changed"] < 0.002:
         text += "\n  Hardly anything changed: raise --guidance, lower --image-guidance, or try another --seed."
+    return text + describe_check(done) if "reversibility" in done else text
+
+
+def describe_check(done: dict[str, Any]) -> str:
+    text = f"\n  check: reversibility {done['reversibility']:.2f} · direction {done['direction']:.2f}"
+    text += f" · score {done['score']:.2f}, undone by '{done['reverse_instruction']}'"
+    if done["guessed"]:
+        text += f" (guessed from the picture: {', '.join(f'{what} {is_}' for what, is_ in done['guessed'].items())})"
+    if several := done.get("candidates"):
+        scores = ", ".join(f"{one['score']:.2f}" for one in several)
+        text += f"\n  seed {done['seed']}, the best of {len(several)} (scores {scores})"
+    if done["likely_failed"]:
+        text += "\n  This edit likely failed: try --best-of 4, another --seed or other words."
     return text

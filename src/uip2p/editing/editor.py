@@ -19,6 +19,7 @@ from PIL import Image
 from uip2p.editing.guidance import conditions
 from uip2p.editing.instructions import check_instruction
 from uip2p.editing.residual import transfer
+from uip2p.editing.reversibility import Check, Encoder, Words, edit_checked
 from uip2p.editing.sampling import noise_generators, sample
 from uip2p.errors import UserError
 from uip2p.images import Source, load_image, to_tensor, to_uint8
@@ -39,7 +40,8 @@ class Edited:
 
     working_size: (width, height) that the model saw. residual: whether the picture kept its own fine detail (see
     residual.py). changed: share of its pixels that changed visibly, 0 to 1. evaluations: of the UNet, a step.
-    seconds: its share of its batch's time.
+    seconds: its share of its batch's time, with all that a check took. check: what its reverse says of it, if asked
+    for. candidates: the checks of all that it is the best of, if of several.
     """
 
     image: Image.Image
@@ -54,6 +56,8 @@ class Edited:
     residual: bool
     changed: float
     seconds: float
+    check: Check | None = None
+    candidates: tuple[Check, ...] = ()
 
 
 class Editor:
@@ -97,20 +101,41 @@ class Editor:
         residual: bool = True,
         batch_size: int = 8,
         progress: Callable[[int], Any] | None = None,
+        check: bool = False,
+        best_of: int = 1,
+        reverse: str | Sequence[str | None] | None = None,
+        caption: str | Sequence[str | None] | None = None,
+        edited_caption: str | Sequence[str | None] | None = None,
+        clip: Encoder = None,
     ) -> list[Edited]:
         """Edits pictures of any format and size (see `images.load_image`), in batches; results in the order given.
 
         image, instruction, seed: one for all, or a list. None: the model's default. scheduler: a name of SCHEDULERS
         or a diffusers scheduler. residual: pictures larger than the model's size keep their own fine detail. A result
         does not depend on the batch it is in. progress is called with the number of pictures just finished.
-        UserError: an unreadable picture, a bad instruction (`instructions.check_instruction`) or a bad number.
+
+        check: apply the reverse instruction to each result, and say how well the picture comes back (`Edited.check`,
+        see reversibility.py). best_of: make this many, of seeds seed, seed + 1, …, check all, keep the best. Both take
+        a reverse instruction and captions before and after, one for all or a list, None where the grammar of the
+        miniature world is to work them out; and clip, the encoder, None for a shipped model's own.
+        UserError: an unreadable picture, a bad instruction (`instructions.check_instruction`), no reverse, no encoder
+        or a bad number.
         """
-        given: list[Any] = [image, instruction, seed]
+        words = [reverse, caption, edited_caption]
+        given: list[Any] = [image, instruction, seed, *words]
         count = max([len(value) for value in given if _is_list(value)], default=1)
         pictures = [load_image(source) for source in _each(image, count, "pictures")]
         texts = [check_instruction(text, self.parts) for text in _each(instruction, count, "instructions")]
         seeds = _each(seed, count, "seeds")
         options = self._check_options(steps, guidance_scale, image_guidance_scale, seeds)
+        if check or best_of != 1:
+            said = zip(*(_each(value, count, "texts for a check") for value in words), strict=True)
+            return edit_checked(
+                self, pictures, texts, seeds, [Words(*each) for each in said], best_of=best_of, clip=clip,
+                batch_size=batch_size, progress=progress, scheduler=scheduler, residual=residual, **options,
+            )  # fmt: skip
+        if any(value is not None for value in (*words, clip)):
+            raise UserError("a reverse instruction, captions and clip are for a check: ask for `check` or `best_of`.")
         schedule = self._scheduler(scheduler)
 
         sizes = [working_size(picture.size, self.settings.image_size, self.parts.size_multiple) for picture in pictures]

@@ -11,6 +11,7 @@ from itertools import count as integers
 
 import numpy as np
 
+from uip2p.evaluate.alternatives import Alternatives, photo_alternatives, scene_alternatives, session_alternatives
 from uip2p.scenes.answers import Answer, answer, photo_answer
 from uip2p.scenes.edits import COMPOSITION_KINDS, WEIGHTS, Edit
 from uip2p.scenes.photos import Photos
@@ -23,7 +24,8 @@ class Case:
     """One question to an editor.
 
     name: unique in its suite. turns: "single-turn" or "three-turn". instructions: one a turn, each for the
-    editor's own last output. draw: () -> the pictures, made when they are needed."""
+    editor's own last output. draw: () -> the pictures, made when they are needed. alternatives: of the drawn
+    answer, what the edit could have come to; None if that is not known."""
 
     name: str
     turns: str
@@ -33,6 +35,7 @@ class Case:
     edited_caption: str
     draw: Callable[[], Answer]
     edit: Edit | None = None
+    alternatives: Callable[[Answer], Alternatives] | None = None
 
     def digest(self, drawn: Answer) -> str:
         """Changes when anything that is asked or expected changes, so that no stale result is ever reused."""
@@ -51,7 +54,7 @@ def scene_cases(world: World, count: int) -> Iterator[Case]:
         edit = world.edit(index, kind)
         yield Case(
             f"{kind}-{index}", "single-turn", kind, (edit.instruction,), edit.caption, edit.edited_caption,
-            partial(answer, edit, world.size), edit,
+            partial(answer, edit, world.size), edit, partial(scene_alternatives, edit),
         )
 
 
@@ -68,6 +71,7 @@ def session_cases(world: World, count: int) -> Iterator[Case]:
         yield Case(
             f"session-{i}", "three-turn", "session", tuple(edit.instruction for edit in edits),
             edits[0].caption, edits[-1].edited_caption, partial(session_answer, edits, world.size),
+            alternatives=partial(session_alternatives, edits),
         )
 
 
@@ -83,5 +87,5 @@ def photo_cases(photos: Photos, count: int) -> Iterator[Case]:
             wanted[edit.tone] -= 1
             yield Case(
                 f"photo-{i}", "single-turn", edit.tone, (edit.instruction,), edit.caption, edit.edited_caption,
-                partial(photo_answer, photos, i),
+                partial(photo_answer, photos, i), alternatives=partial(photo_alternatives, edit),
             )

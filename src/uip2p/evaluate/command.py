@@ -16,6 +16,7 @@ from PIL import Image
 
 from uip2p.editing.editor import Editor
 from uip2p.errors import UserError
+from uip2p.evaluate import reversibility
 from uip2p.evaluate.cases import Case
 from uip2p.evaluate.report import Sample, as_text, group
 from uip2p.evaluate.retrieval import as_text as as_lines
@@ -29,8 +30,9 @@ RANKS = {"best": 0.0, "upper quarter": 0.25, "median": 0.5, "lower quarter": 0.7
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--suite", choices=("scenes", "photos", "clip"), default="scenes",
-        help="edits of drawn scenes, tones of photographs, or what a CLIP folder knows of the world")
+    add("--suite", choices=("scenes", "photos", "clip", "reversibility"), default="scenes",
+        help="edits of drawn scenes, tones of photographs, what a CLIP folder knows of the world, or whether "
+        "`uip2p edit --check` foretells success")
     add("--model", default="mini", help="a folder that diffusers loads as InstructPix2Pix, or a shipped model's name")
     add("--json", type=Path, help="where the result goes; each case's row goes beside it, into the same name .jsonl")
     add("--split", default="test", help="train, validation, test, composition or language (default: test)")
@@ -45,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--photos", type=Path, nargs="*", default=[], metavar="DIR",
         help="folders of photographs with metadata.jsonl, beside scikit-image's (suite photos)")
     add("--pictures", type=Path, help="a folder for grids of the best, median and worst edits of each kind")
+    reversibility.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -53,8 +56,12 @@ def run(args: argparse.Namespace) -> None:
         raise UserError("--count and --batch-size start at 1, --sessions at 0")
     if args.json and not args.json.parent.is_dir():
         raise UserError(f"{args.json}: the folder {args.json.parent} does not exist. Create it first.")
+    reversibility.check_arguments(args)
     if args.suite == "clip":
         evaluate_encoder(args)
+        return
+    if args.suite == "reversibility":
+        reversibility.run(args, args.judge or shipped_judge())
         return
     rows = args.json.with_suffix(".jsonl") if args.json else None
     result = evaluate_scenes(

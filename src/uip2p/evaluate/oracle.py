@@ -1,58 +1,59 @@
-"""Was the edit made? Decided from the known scene alone: no network has a say."""
+"""Was the edit made? Decided from the known scene alone: no network has a say.
+
+Two questions. `succeeded`: of all that the edit could have come to in this scene, does the output show what was asked?
+A blurred but right answer does; a copy of the input, the thing in another colour, or a ghost of less than about
+half its strength does not. `halfway`, stricter about how well it is drawn: is less than half of the error left?
+"""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 from skimage.color import rgb2lab
 
+from uip2p.evaluate.alternatives import Alternatives
 from uip2p.scenes.answers import Answer
-from uip2p.scenes.edits import Edit
-from uip2p.scenes.render import render
-from uip2p.scenes.vocabulary import COLORS
 
 Picture = np.ndarray  # uint8 [H, W, 3]
+Pictures = np.ndarray  # uint8 [N, H, W, 3]
 
 
-def _distance(a: Picture, b: Picture, mask: np.ndarray) -> float:
-    return float(np.abs(a.astype(np.float64) - b)[mask].sum())
+def succeeded(output: Picture, answer: Answer, alternatives: Alternatives, kind: str) -> bool:
+    """Whether `output` is nearer to the first of the alternatives, the asked one, than to any other.
+
+    A recoloured thing by its colour as a whole (`color_distances`), every other edit pixel by pixel (`distances`)."""
+    if kind == "color":
+        found = color_distances(output, alternatives.pictures, colored(answer))
+    else:
+        found = distances(output, alternatives.pictures)
+    return bool((found[0] < found[1:]).all())
 
 
-def closer_to_target(output: Picture, answer: Answer) -> bool:
+def halfway(output: Picture, answer: Answer) -> bool:
     """Σ|output − target| < ½ Σ|source − target| under the mask: more than half of the way there."""
-    return _distance(output, answer.target, answer.mask) < 0.5 * _distance(answer.source, answer.target, answer.mask)
+    left, wanted = (np.abs(x.astype(int) - answer.target)[answer.mask].sum() for x in (output, answer.source))
+    return bool(left < 0.5 * wanted)
 
 
-def recolored(edit: Edit) -> int:
-    """Which of the scene's things an edit of kind "color" is about."""
-    pairs = zip(edit.source.things, edit.target.things, strict=True)
-    return next(i for i, (before, after) in enumerate(pairs) if before.color != after.color)
+def distances(output: Picture, pictures: Pictures) -> np.ndarray:
+    """Mean |output − picture| over the pixels on which not all pictures agree: [N], in levels of 255.
+
+    Everywhere else an output adds the same to every distance, so that nothing it does there has a say; and of two
+    pictures only the pixels on which they differ decide. A blend of two is nearer to the one with the larger share."""
+    differ = (pictures != pictures[0]).any((0, 3))
+    return np.abs(pictures[:, differ].astype(int) - output[differ]).sum((1, 2)) / max(1, 3 * differ.sum())
 
 
-def shown_color(output: Picture, edit: Edit, answer: Answer) -> str:
-    """The palette colour that a recoloured thing shows in `output`.
+def color_distances(output: Picture, pictures: Pictures, where: np.ndarray) -> np.ndarray:
+    """ΔE*76 between the mean colour of `output` and that of each picture over the pixels `where`: [N].
 
-    The thing is drawn once in every colour of the palette under the scene's own light; the answer is the drawing
-    whose mean colour over the thing's coloured pixels is nearest to the output's in CIELAB (ΔE*76)."""
-    index, size = recolored(edit), answer.source.shape[0]
-    change = np.abs(answer.target.astype(int) - answer.source).max(-1) * answer.mask
-    colored = change >= 0.5 * change.max()  # the fill itself, without its soft edge
-
-    def mean_lab(picture: Picture) -> np.ndarray:
-        return rgb2lab(picture[colored].mean(0)[None, None] / 255)[0, 0]
-
-    def drawn_in(color: str) -> Picture:
-        things = list(edit.target.things)
-        things[index] = replace(things[index], color=color)
-        return render(replace(edit.target, things=tuple(things)), size)
-
-    seen = mean_lab(output)
-    return min(COLORS, key=lambda color: float(np.linalg.norm(mean_lab(drawn_in(color)) - seen)))
+    Means, so that neither texture nor blur has a say in which colour a thing is. CIELAB is not linear in levels: on the
+    way from one colour to another the nearer one changes a little before or after one half."""
+    means = np.stack([output, *pictures])[:, where].mean(1)
+    lab = rgb2lab(means[:, None] / 255)[:, 0]
+    return np.linalg.norm(lab[1:] - lab[0], axis=-1)
 
 
-def succeeded(output: Picture, answer: Answer, edit: Edit | None = None) -> bool:
-    """A recoloured thing shows the colour that was asked for; any other edit is more than half of the way there."""
-    if edit is not None and edit.kind == "color":
-        return shown_color(output, edit, answer) == edit.target.things[recolored(edit)].color
-    return closer_to_target(output, answer)
+def colored(answer: Answer) -> np.ndarray:
+    """bool [H, W]: the coloured pixels of a recoloured thing, which change most; not its soft edge."""
+    change = np.abs(answer.target.astype(int) - answer.source).max(-1)
+    return answer.mask & (change >= 0.5 * change.max())

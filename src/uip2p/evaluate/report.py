@@ -7,12 +7,14 @@ from typing import Any
 
 import torch
 
+from uip2p.evaluate.confidence import FIGURES, intervals
 from uip2p.evaluate.metrics import firm_product
 
 # The editor, and the three rows it must be read beside: doing nothing, the autoencoder alone on the source, and the
 # exact answer through the same autoencoder: no editor that decodes with it can be expected to do better.
 ROWS = ("model", "copy-input", "round trip", "best possible")
-MEANS = ("l1", "l2", "clip_i", "clip_t", "direction", "success")  # plain means over samples; the rest are sums
+# plain means over samples; the rest are sums
+MEANS = ("l1", "l2", "clip_i", "clip_t", "direction", "success", "judge_success", "halfway")
 APPENDIX = ("color", "add", "remove", "move")  # the four kinds of edit in the paper's appendix
 
 Sample = dict[str, Any]
@@ -78,19 +80,25 @@ def group(samples: Iterable[Sample], by: Callable[[Sample], str]) -> dict[str, l
 
 
 def summarise(samples: Sequence[Sample]) -> dict[str, Any]:
-    """Per-sample rows -> {"single-turn" | "three-turn": {"count", "all", "appendix", "kinds"}}.
+    """Per-sample rows -> {"single-turn" | "three-turn": {"count", "all", "appendix", "kinds", "intervals"}}.
 
     "all": mean over kinds. "appendix": mean over those of the paper's four kinds that occur (absent if none does).
-    "kinds": kind -> its own table. Every table: row (see ROWS) -> figure -> value, None where not defined."""
+    "kinds": kind -> its own table. Every table: row (see ROWS) -> figure -> value, None where not defined.
+    "intervals": "all", "appendix", or a kind -> row -> success, inside, direction -> its 95 % interval [low, high] as
+    cases are drawn anew (see confidence.py), None where not defined."""
     summary: dict[str, Any] = {}
     for turns, chosen in group(samples, lambda sample: sample["turns"]).items():
         kinds = group(chosen, lambda sample: sample["kind"])
         part = summary[turns] = {"count": len(chosen), "all": over_kinds(chosen)}
-        appendix = [sample for sample in chosen if sample["kind"] in APPENDIX]
+        sets = {"all": kinds}
+        appendix = {kind: kinds[kind] for kind in APPENDIX if kind in kinds}
         if appendix:
-            part["appendix"] = over_kinds(appendix)
+            part["appendix"] = over_kinds([sample for own in appendix.values() for sample in own])
+            sets["appendix"] = appendix
         if len(kinds) > 1:
             part["kinds"] = {kind: {"count": len(own), **one_kind(own)} for kind, own in kinds.items()}
+            sets |= {kind: {kind: own} for kind, own in kinds.items()}
+        part["intervals"] = {name: {row: intervals(own, row) for row in ROWS} for name, own in sets.items()}
     return summary
 
 
@@ -99,14 +107,18 @@ def summarise(samples: Sequence[Sample]) -> dict[str, Any]:
 COLUMNS = {  # figure -> (heading, format)
     "l1": ("L1 ↓", ".4f"), "l2": ("L2 ↓", ".4f"), "clip_i": ("CLIP-I ↑", ".3f"), "clip_t": ("CLIP-T ↑", ".3f"),
     "direction": ("direction ↑", ".3f"), "inside": ("inside ↓", ".3f"), "outside": ("outside ↓", ".4f"),
-    "outside_ratio": ("× trip ↓", ".2f"), "success": ("success ↑", ".0%"), "score": ("score ↑", ".3f"),
+    "outside_ratio": ("× trip ↓", ".2f"), "success": ("success ↑", ".0%"), "judge_success": ("judge ↑", ".0%"),
+    "halfway": ("halfway ↑", ".0%"), "score": ("score ↑", ".3f"),
 }
 LEGEND = """\
 inside   error where the edit had to happen, relative to copying the input; 0 is exact
 outside  change everywhere else, and that relative to the autoencoder's round trip of the source
+success  of all that the edit could have come to, the output is nearest to what was asked; no network has a say
+judge    the same by the judge CLIP: of the captions of all that, the asked one fits the output best
+halfway  less than half of the error where the edit had to happen is left
 score    (1 - inside) · (0.6 + 0.4 / max(× trip, 1)): neither copying nor repainting wins it
 L1, L2, CLIP-I and outside reward doing nothing: read them beside copy-input.
-best possible is the exact answer after the same autoencoder."""
+best possible is the exact answer after the same autoencoder: the ceiling of every column, the judge's among them."""
 
 
 def cell(name: str, value: float | None) -> str:
@@ -127,6 +139,20 @@ def _lines(title: str, table: dict[str, dict[str, Any]]) -> list[str]:
     return [title, head, "─" * len(head), *rows, ""]
 
 
+def _interval_line(intervals: dict[str, dict[str, Any]]) -> list[str]:
+    """The model's 95 % intervals, one line under its table."""
+    known = {name: intervals["model"][name] for name in FIGURES if intervals["model"][name]}
+    ranges = (f"{name} {cell(name, low)} to {cell(name, high)}" for name, (low, high) in known.items())
+    return [f"the model, 95 % as cases vary:  {',  '.join(ranges)}", ""]
+
+
+def _ceiling_line(kinds: dict[str, dict[str, Any]]) -> list[str]:
+    """In how many of the exact answers the judge sees what was asked: nothing if there was none."""
+    best = {kind: table["best possible"]["judge_success"] for kind, table in kinds.items()}
+    shares = "  ".join(f"{kind} {cell('judge_success', share)}" for kind, share in best.items() if share is not None)
+    return [f"judge, best possible:  {shares}", ""] if shares else [""]
+
+
 def as_text(summary: dict[str, Any]) -> str:
     """A summary as a person reads it: the rows beside one another, then the model kind by kind."""
     lines = []
@@ -134,9 +160,12 @@ def as_text(summary: dict[str, Any]) -> str:
         kinds = part.get("kinds", {})
         if "appendix" in part and len(kinds) > len(APPENDIX):
             lines += _lines(f"{turns}, mean over the paper's four kinds", part["appendix"])
+            lines[-1:] = _interval_line(part["intervals"]["appendix"])
         number = f"{turns}, {part['count']} cases"
         lines += _lines(f"{number}, mean over {len(kinds)} kinds" if kinds else number, part["all"])
+        lines[-1:] = _interval_line(part["intervals"]["all"])
         if kinds:
             by_kind = {f"{kind} ({table['count']})": table["model"] for kind, table in kinds.items()}
             lines += _lines(f"{turns}, the model by kind", by_kind)
+            lines[-1:] = _ceiling_line(kinds)
     return "\n".join([*lines, LEGEND])

@@ -18,9 +18,9 @@ from tqdm import tqdm
 
 from uip2p.editing.editor import Editor
 from uip2p.errors import UserError
-from uip2p.evaluate import metrics
 from uip2p.evaluate.cases import Case, photo_cases, scene_cases, session_cases
-from uip2p.evaluate.oracle import succeeded
+from uip2p.evaluate.measure import MEASUREMENTS, Measure
+from uip2p.evaluate.measure import measure_outputs as measure_outputs  # public: `evaluate` in one place
 from uip2p.evaluate.report import Sample, summarise
 from uip2p.evaluate.rows import append_rows, commit, digest, fingerprint, noise_seed, read_rows, versions
 from uip2p.images import to_tensor, to_uint8, write_atomic
@@ -70,7 +70,8 @@ def evaluate_scenes(
     result = {
         "model": str(model_folder), "command": command, "commit": commit(), "settings": settings,
         "count": count, "session_count": session_count, "preprocessing": PREPROCESSING, "versions": versions(),
-        "device": str(editor.device), "rows": str(rows_jsonl) if rows_jsonl else None, "summary": summarise(samples),
+        "device": str(editor.device), "rows": str(rows_jsonl) if rows_jsonl else None,
+        "measurements": MEASUREMENTS, "summary": summarise(samples),
     }  # fmt: skip
     if out_json:
         write_atomic(out_json, json.dumps(result, indent=1).encode() + b"\n")
@@ -122,7 +123,7 @@ def score(
         def unknown() -> Iterator[tuple[Case, Answer, str]]:
             for case in cases:
                 drawn = case.draw()
-                key = digest({**settings, "case": case.digest(drawn)})
+                key = digest({**settings, "measurements": MEASUREMENTS, "case": case.digest(drawn)})
                 if key in known:
                     samples[case.name] = known[key]
                     bar.update()
@@ -174,37 +175,10 @@ def measure(
         "model": edit_cases(editor, cases, sources, settings), "copy-input": sources,
         "round trip": round_trip(editor, sources), "best possible": round_trip(editor, targets),
     }  # fmt: skip
-    rows = {name: measure_outputs(output, cases, answers, clip) for name, output in outputs.items()}
+    measured = Measure(cases, answers, clip)
+    rows = {name: measured(output) for name, output in outputs.items()}
     return [
         {"case": case.name, "turns": case.turns, "kind": case.kind, "instructions": list(case.instructions),
          "rows": {name: row[i] for name, row in rows.items()}}
         for i, case in enumerate(cases)
     ]  # fmt: skip
-
-
-@torch.no_grad()
-def measure_outputs(
-    outputs: Pictures, cases: Sequence[Case], answers: Sequence[Answer], clip: Clip | None
-) -> list[dict[str, float]]:
-    """uint8 [B, H, W, 3], however they came about -> the figures of each, as report.py adds them up."""
-    sources, targets = np.stack([a.source for a in answers]), np.stack([a.target for a in answers])
-    output, source, target = (to_tensor(pictures) / 2 + 0.5 for pictures in (outputs, sources, targets))
-    mask = torch.from_numpy(np.stack([a.mask for a in answers]))
-    columns = {
-        "l1": metrics.l1(output, target),
-        "l2": metrics.l2(output, target),
-        "inside_sum": metrics.absolute_sum(output, target, mask),
-        "wanted_sum": metrics.absolute_sum(source, target, mask),
-        "outside_sum": metrics.absolute_sum(output, source, ~mask),
-        "outside_pixels": (~mask).sum((1, 2)),
-        "success": torch.tensor([succeeded(o, a, c.edit) for o, a, c in zip(outputs, answers, cases, strict=True)]),
-    }
-    if clip is not None:
-        device = next(clip.parameters()).device
-        seen, before, exact = (clip.embed_images(to_tensor(p).to(device)) for p in (outputs, sources, targets))
-        told = clip.embed_texts([case.edited_caption for case in cases])
-        told_before = clip.embed_texts([case.caption for case in cases])
-        columns["clip_i"] = metrics.clip_image_similarity(seen, exact)
-        columns["clip_t"] = metrics.clip_text_similarity(seen, told)
-        columns["direction"] = metrics.clip_direction(seen, before, told, told_before)
-    return [{name: float(column[i]) for name, column in columns.items()} for i in range(len(cases))]

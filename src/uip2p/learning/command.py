@@ -1,4 +1,4 @@
-"""`uip2p train`: one recipe, or every stage of the miniature. The same command goes on where it was stopped."""
+"""`uip2p train`: one recipe, or every stage of a family. The same command goes on where it was stopped."""
 
 from __future__ import annotations
 
@@ -6,22 +6,18 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from uip2p.errors import UserError
-from uip2p.learning.recipes import build, read_recipe, recipe_names
+from uip2p.learning.recipes import build, family_and_stage, read_recipe, recipe_names
 from uip2p.learning.trainer import train
 
-# The whole miniature, in the order in which one stage needs another: recipe and the name that later stages use.
-MINIATURE = (
-    ("mini-autoencoder", "autoencoder"),
-    ("mini-clip", "clip"),
-    ("mini-judge", "judge"),
-    ("mini-base", "base"),
-    ("mini-start", "start"),
-    ("mini-cycle", "cycle"),
-    ("mini-finish", "finish"),
-    ("mini-paired", "paired"),
-)
+# A family of recipes → its stages, in the order in which one needs another. Recipe `study-base` is stage `base` of
+# `study`. `mini`: the whole miniature. `study`: what every row of a study shares; `uip2p study` trains the rows.
+FAMILIES = {
+    "mini": ("autoencoder", "clip", "judge", "base", "start", "cycle", "finish", "paired"),
+    "study": ("autoencoder", "clip", "judge", "base"),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,10 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         required=True,
         metavar="NAME",
-        help=f"mini (every stage of the miniature), {', '.join(recipe_names())}, or a .toml file",
+        help=f"{' or '.join(FAMILIES)} (every stage of it), {', '.join(recipe_names())}, or a .toml file",
     )
-    parser.add_argument("--root", type=Path, default=Path("runs/mini"), help="where stages find each other's models")
-    parser.add_argument("--out", type=Path, help="this run's folder (default: in the root, by the recipe's name)")
+    parser.add_argument(
+        "--root", type=Path, help="where stages find each other's models (default: runs/mini, runs/study … by recipe)"
+    )
+    parser.add_argument("--out", type=Path, help="this run's folder (default: in the root, by the stage's name)")
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="your own pictures: a folder with metadata.jsonl (cycle recipes)"
     )
@@ -48,45 +46,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    if args.recipe == "mini":
+    if args.recipe in FAMILIES:
         if args.out or args.data:
-            raise UserError("--recipe mini runs several stages: it takes --root, not --out or --data")
-        train_miniature(args.root, args.overrides, args.dry_run)
+            raise UserError(f"--recipe {args.recipe} runs several stages: it takes --root, not --out or --data")
+        train_family(args.recipe, args.root, args.overrides, args.dry_run)
     else:
         train_recipe(args.recipe, args.out, args.root, args.overrides, args.data, args.dry_run)
 
 
-def train_miniature(root: Path, overrides: Sequence[str] = (), dry_run: bool = False) -> None:
-    """Autoencoder, both CLIPs, base, cycle and the supervised baseline. Finished stages are passed over."""
-    print("The miniature from nothing:")
-    for recipe, stage in MINIATURE:
-        print(f"  {stage:12} {read_recipe(recipe, overrides).get('about', '')}")
+def train_family(family: str, root: Path | None = None, overrides: Sequence[str] = (), dry_run: bool = False) -> None:
+    """Every stage of a family of recipes, in order. Finished stages are passed over."""
+    recipes = [f"{family}-{stage}" for stage in FAMILIES[family]]
+    print(f"{family}, from nothing:")
+    for recipe in recipes:
+        print(f"  {family_and_stage(recipe)[1]:12} {read_recipe(recipe, overrides).get('about', '')}")
     if dry_run:
         return
-    for recipe, stage in MINIATURE:
-        train_recipe(recipe, root / stage, root, overrides)
+    for recipe in recipes:
+        train_recipe(recipe, root=root, overrides=overrides)
 
 
 def train_recipe(
     name: str,
     out: Path | None = None,
-    root: Path = Path("runs/mini"),
+    root: Path | None = None,
     overrides: Sequence[str] = (),
     data: Path | None = None,
     dry_run: bool = False,
 ) -> Path:
-    """Train one recipe and return its folder: `model` is the result, `metrics.jsonl` the way to it."""
-    stages = dict(MINIATURE)
-    out = out or root / stages.get(name, Path(name).stem)
+    """Train one recipe and return its folder: `model` is the result, `metrics.jsonl` the way to it.
+
+    root: where earlier stages lie, by default runs/<family>. out: by default root/<stage>.
+    """
+    family, stage = family_and_stage(name)
+    root = root or Path("runs") / family
+    out = out or root / stage
     tables = read_recipe(name, overrides)
     print(f"{name}: {tables.get('about', '')}")
     if dry_run:
         print(json.dumps(tables, indent=2, default=str))
         return out
     run_ = build(name, tables, root, data)
-    decides = {table: tables[table] for table in tables if table not in ("about", "settings", "train")}
-    recipe = decides | {"records": str(data) if data else None}
-    result = train(run_.objective, run_.dataset, run_.train, out, run_.validation, recipe=recipe)
+    result = train(run_.objective, run_.dataset, run_.train, out, run_.validation, recipe=deciding(tables, data))
     if not result.finished:
         raise KeyboardInterrupt  # it is saved; the next stage must not start
     return out
+
+
+def deciding(tables: dict[str, Any], data: Path | None = None) -> dict[str, Any]:
+    """What of a recipe decides the training beside [train]: a run is resumed only with the same."""
+    decides = {table: tables[table] for table in tables if table not in ("about", "settings", "train")}
+    return decides | {"records": str(data) if data else None}

@@ -8,8 +8,8 @@
 
 and the four losses of `losses.py` hold x, I_e and I_r together. No edited picture exists anywhere.
 Off in the paper's recipe, on in the miniature's, each a field of `CycleConfig`: augmentation in front of CLIP, the
-prior (which keeps the model able to draw and to leave alone), the frozen base's direction, rollout input, timestep
-truncation.
+prior (which keeps the model able to draw and to leave alone), the frozen base's direction, rollout input and
+straight-through routing, shifted or truncated timesteps, an identity warm-up, a patch-level CLIP term.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -29,7 +29,13 @@ from uip2p.images import grid, to_uint8
 from uip2p.learning.augment import AugmentConfig, augment
 from uip2p.learning.denoise import draw_latents
 from uip2p.learning.diffusion import add_noise, move_to, one_step_estimate, rollout_times, training_target
-from uip2p.learning.losses import attention_loss, direction_loss, reconstruction_loss, similarity_loss
+from uip2p.learning.losses import (
+    attention_loss,
+    direction_loss,
+    reconstruction_loss,
+    root_mean_square,
+    similarity_loss,
+)
 from uip2p.learning.objective import Batch, Outcome, conditioning_dropout, drop, pictures, texts
 from uip2p.learning.randomness import Draw
 from uip2p.models.attention import cross_attention_maps
@@ -46,17 +52,24 @@ class CycleConfig:
     similarity: float = 1.0
     attention: float = 0.5
     reconstruction: float = 1.0
+    direction_floor: float = 1e-3  # the least length of a move that counts as a direction: see `direction_loss`
     pixel_weight: float = 1.0  # of the pixel term inside the reconstruction
     attention_side: int = 16  # maps of layers up to this many positions a side
-    attention_reduce: str = "sum"  # over layers; "mean" does not grow with their number
+    attention_reduce: Literal["sum", "mean"] = "sum"  # over layers; "mean" does not grow with their number
+    attention_maps: Literal["mean one", "standard"] = "mean one"  # how maps are compared: see `attention_loss`
     dropout: float = 0.05  # u of InstructPix2Pix's conditioning dropout
     min_timestep: int = 0  # t and t' are uniform in min_timestep..max_timestep
     max_timestep: int = 999
+    timestep_shift: float = 1.0  # above 1: more of the noisy timesteps, s·u / (1 + (s − 1)·u) of a uniform u
     rollout: float = 0.0  # share of samples whose z_t comes from the model's own denoising, as at inference
     rollout_steps: int = 3
+    straight_through: bool = False  # the reverse edit and CLIP see the finished sample: see `finish`
+    identity_warmup: int = 0  # the first samples are only asked for what they already show: see `forward`
+    patch: float = 0.0  # weight of the patch-level CLIP term inside the reconstruction
     prior: float = 0.0  # weight of ordinary denoising towards x under R: see `prior_loss`
     prior_null: float = 0.3  # share of the prior's samples without the image condition: plain drawing
     back_translation: float = 0.0  # share of them that start from the model's own edit instead of from x
+    cycle_noise: float = 0.0  # largest deviation of noise on the edited picture that R is asked of: see `hand_over`
     base_direction: float = 0.0  # weight of the frozen base's opinion: see `base_direction_loss`
     base_guidance: float = 1.0  # guidance scale inside it; 1 costs two evaluations less
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -81,21 +94,33 @@ class CycleObjective(nn.Module):
         z, c = editor.encode(x, self._normal(draw, "posterior", x))
         no_text, no_image = conditioning_dropout(draw, config.dropout)
         t, t_reverse = (self._timestep(draw, name) for name in ("t", "t'"))
-        forward_states, forward_content = editor.read(drop(texts(batch, "instruction"), no_text))
+        warming = torch.tensor([draw.step >= 0 and sample < config.identity_warmup for sample in draw.samples])
+        # R asks for what x already shows: until the warm-up is over the "edit" is to leave the picture alone.
+        asked = [
+            row["reverse_instruction" if warm else "instruction"] for row, warm in zip(batch, warming, strict=True)
+        ]
+        forward_states, forward_content = editor.read(drop(asked, no_text))
         reverse_states, reverse_content = editor.read(drop(texts(batch, "reverse_instruction"), no_text))
         seen = c * _column(~no_image)
 
         z_t = self.start(z, seen, t, forward_states, draw)
         with cross_attention_maps(editor.unet, forward_content, config.attention_side) as forward_maps:
             z_e = editor.estimate(z_t, seen, t, forward_states)
+        if config.straight_through:
+            z_e = z_e + (self.finish(z_t, z_e, seen, t, forward_states) - z_e).detach()
         noise = self._latent_noise(draw, "ε₂", z)
         with cross_attention_maps(editor.unet, reverse_content, config.attention_side) as reverse_maps:
             noisy = add_noise(z_e, noise, editor.alpha_bar, t_reverse)
-            z_r = editor.estimate(noisy, editor.condition(z_e), t_reverse, reverse_states)
+            z_r = editor.estimate(noisy, self.hand_over(z_e, draw), t_reverse, reverse_states)
         edited, reversed_ = editor.decode(torch.cat([z_e, z_r])).clamp(-1.2, 1.2).chunk(2)
 
         losses, logs = self.judge(batch, draw, x, edited, reversed_)
-        losses["attention"] = config.attention * attention_loss(forward_maps, reverse_maps, config.attention_reduce)
+        if config.identity_warmup:  # at every step, or two processes might log different names
+            warm = warming.to(x)
+            losses["direction"], losses["similarity"] = ((1 - warm) * losses[k] for k in ("direction", "similarity"))
+            losses["identity"] = warm * root_mean_square((edited - x).flatten(1))
+        attention = attention_loss(forward_maps, reverse_maps, config.attention_reduce, config.attention_maps)
+        losses["attention"] = config.attention * attention
         if config.prior:
             losses["prior"] = config.prior * self.prior_loss(batch, draw, z, c, z_e)
         if config.base_direction:
@@ -122,22 +147,54 @@ class CycleObjective(nn.Module):
                 noisy = move_to(noisy, clean, editor.alpha_bar, now, following)
         return z_t.index_copy(0, index, noisy)
 
+    @torch.no_grad()
+    def finish(self, z_t: Tensor, z_e: Tensor, seen: Tensor, t: Tensor, states: Tensor) -> Tensor:
+        """The edit as inference would finish it, [B, C, h, w]: `rollout_steps` − 1 more deterministic steps from t on.
+
+        Straight-through routing (ByG): what follows sees this value, and the gradient goes to the one-step estimate.
+        """
+        editor, steps = self.editor, self.config.rollout_steps
+        times = [(t * k / steps).round().long() for k in range(steps, 0, -1)]
+        noisy, clean = z_t, z_e
+        for now, following in pairwise(times):
+            noisy = move_to(noisy, clean, editor.alpha_bar, now, following)
+            clean = editor.estimate(noisy, seen, following, states)
+        return clean
+
+    def hand_over(self, z_e: Tensor, draw: Draw) -> Tensor:
+        """The edited picture as the condition of its reverse edit, [B, C, h, w].
+
+        Two passes can agree on a code too faint to see, by which the second undoes what the first only hid (CycleGAN,
+        arXiv 1712.02950). Noise of a random strength, up to `cycle_noise` latent deviations, drowns it.
+        """
+        if self.config.cycle_noise:
+            strength = self.config.cycle_noise * draw.uniform("hand over/strength").to(z_e.device)
+            z_e = z_e + _column(strength) * self._latent_noise(draw, "hand over/noise", z_e)
+        return self.editor.condition(z_e)
+
     def judge(self, batch: Batch, draw: Draw, x: Tensor, edited: Tensor, reversed_: Tensor) -> tuple[dict, dict]:
         """The CLIP terms and the pixel term, from pictures [B, 3, H, W]."""
         config = self.config
         captions = texts(batch, "caption") + texts(batch, "edited_caption")
-        # One augmentation a sample for all three pictures, one call of CLIP for the two that need gradients.
-        views = [augment(picture, config.augment, draw, "augment") for picture in (x, edited, reversed_)]
         direction, similarity, home, cosine = [], [], [], []
         for clip in cast(list[Clip], self.clips):
             with torch.no_grad():
                 source_text, edited_text = clip.embed_texts(captions).chunk(2)
-                e_source = clip.embed_images(views[0])
-            e_edited, e_reversed = clip.embed_images(torch.cat(views[1:])).chunk(2)
-            direction.append(direction_loss(e_edited, e_source, edited_text, source_text))
-            similarity.append(similarity_loss(e_edited, edited_text))
-            home.append(reconstruction_loss(x, reversed_, e_source, e_reversed, config.pixel_weight))
-            cosine.append((e_edited * e_source).sum(-1))
+            for view in range(config.augment.views):
+                # One augmentation a sample for all three pictures, one call of CLIP for the two that need gradients.
+                name = "augment" if view == 0 else f"augment/{view}"
+                views = [augment(picture, config.augment, draw, name) for picture in (x, edited, reversed_)]
+                with torch.no_grad():
+                    e_source, p_source = clip.embed_patches(views[0])
+                (e_edited, e_reversed), (_, p_reversed) = (
+                    part.chunk(2) for part in clip.embed_patches(torch.cat(views[1:]))
+                )
+                direction.append(direction_loss(e_edited, e_source, edited_text, source_text, config.direction_floor))
+                similarity.append(similarity_loss(e_edited, edited_text))
+                home.append(reconstruction_loss(x, reversed_, e_source, e_reversed, config.pixel_weight))
+                if config.patch:
+                    home[-1] = home[-1] + config.patch * similarity_loss(p_reversed, p_source).mean(1)
+                cosine.append((e_edited * e_source).sum(-1))
         mean = lambda values: torch.stack(values).mean(0)  # noqa: E731
         losses = {
             "direction": config.direction * mean(direction),
@@ -167,7 +224,7 @@ class CycleObjective(nn.Module):
         kind = draw.uniform("prior/kind").to(z.device)
         null = kind < config.prior_null
         back = ~null & (kind < config.prior_null + config.back_translation)
-        conditions = torch.where(_column(back), editor.condition(z_e.detach()), c) * _column(~null)
+        conditions = torch.where(_column(back), self.hand_over(z_e.detach(), draw), c) * _column(~null)
         asked = texts(batch, "reverse_instruction")
         words = [row["caption"] if gone else text for row, gone, text in zip(batch, null.tolist(), asked, strict=True)]
         states, _ = editor.read(drop(words, draw.uniform("prior/dropout") < 0.1))
@@ -240,8 +297,12 @@ class CycleObjective(nn.Module):
         save_settings(self.settings, folder)
 
     def _timestep(self, draw: Draw, name: str) -> Tensor:
-        low, high = self.config.min_timestep, self.config.max_timestep
-        return (low + draw.integers(name, high - low + 1)).to(self.editor.device)
+        low, high, shift = self.config.min_timestep, self.config.max_timestep, self.config.timestep_shift
+        t = draw.integers(name, high - low + 1)
+        if shift != 1:
+            u = t / (high - low)
+            t = (shift * u / (1 + (shift - 1) * u) * (high - low)).round().long()
+        return (low + t).to(self.editor.device)
 
     def _latent_noise(self, draw: Draw, name: str, like: Tensor) -> Tensor:
         return draw.normal(name, tuple(like.shape[1:])).to(like.device)

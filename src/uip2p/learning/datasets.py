@@ -32,6 +32,9 @@ class DataConfig:
     move_negatives: float = 0.0
 
 
+FAR = 1 << 40  # beyond any index that training asks for
+
+
 class _Mixture:
     """Drawn scenes, with a share of photographs at fixed pseudo-random indices."""
 
@@ -46,13 +49,18 @@ class _Mixture:
 
 
 class Captioned(_Mixture):
-    """Rows with image and caption. negatives: half of the drawn rows bring the caption of an edit that was not made."""
+    """Rows with image and caption. negatives: half of the drawn rows bring the caption of an edit that was not made.
+    others: every row brings the picture of another row too, as `other`."""
 
-    def __init__(self, config: DataConfig, split: str, negatives: bool = False):
+    def __init__(self, config: DataConfig, split: str, negatives: bool = False, others: bool = False):
         super().__init__(config, split)
-        self.negatives, self.move_negatives = negatives, config.move_negatives
+        self.negatives, self.move_negatives, self.others = negatives, config.move_negatives, others
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        row = self.row(index)
+        return row | {"other": self.row(index + FAR)["image"]} if self.others else row
+
+    def row(self, index: int) -> dict[str, Any]:
         if self.is_photo(index):
             return self.photos.captioned(index)
         if self.negatives and index % 2:

@@ -1,4 +1,4 @@
-"""The end of a run: the averaged weights become the finished model, and finished.json says so."""
+"""The averaged weights become a model: at the end of a run, which finished.json then says, and on the way to it."""
 
 from __future__ import annotations
 
@@ -39,6 +39,16 @@ def export(objective: Any, state: TrainState, config: TrainConfig, out: Path, ma
         }
         checkpoint.replace_text(out / "finished.json", json.dumps(note, indent=1))
     return result
+
+
+def snapshot(objective: Any, state: TrainState, folder: Path, images: int) -> Path:
+    """Export the averaged weights as they are now into `folder/<images:09d>`, whole or not at all, and go on.
+
+    A run that was killed and passes the same count again writes the same model in its place."""
+    path = folder / f"{images:09d}"
+    with state.ema.judging(objective):
+        checkpoint.replace_folder(path, objective.export, "Free some space and run the same command again.")
+    return path
 
 
 def read_finished(config: TrainConfig, out: Path) -> Result | None:

@@ -5,6 +5,7 @@ out/metrics.jsonl    a row every log_every steps, every validation and every ski
 out/checkpoints/     see checkpoint.py
 out/best/            the averaged weights with the lowest validation loss so far
 out/samples/         sample grids, named by the number of images seen
+out/snapshots/       models of the averaged weights on the way, named likewise
 out/model/           the finished model; finished.json says which step it is
 """
 
@@ -45,33 +46,49 @@ def locked(out: Path) -> Iterator[None]:
                 raise UserError(
                     f"{out}: another run is training in this folder. Wait for it, or choose another."
                 ) from None
-        for folder in (out, out / "checkpoints", out / "best", out / "samples"):
+        for folder in (out, *(out / name for name in ("checkpoints", "best", "samples", "snapshots"))):
             checkpoint.remove_leftovers(folder)
         yield
     finally:
         file.close()
 
 
-def check_config(path: Path, config: Mapping[str, Any], free: set[str]) -> None:
-    """Compare with the config of the run that is in this folder, then write it down.
-
-    Raises UserError that names the first setting that differs and would change what is learned.
-    """
-    if path.exists():
+def is_locked(out: Path) -> bool:
+    """Whether another process trains in this folder now."""
+    if fcntl is None or not (out / "lock").exists():
+        return False
+    with open(out / "lock", "a") as file:
         try:
-            before = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise UserError(f"{path}: cannot be read; put it back, or train into another folder.") from None
-        old, new = _flat(before), _flat(config)
-        for name in sorted(old.keys() | new.keys()):
-            newer = name not in old and not name.startswith("recipe.")  # a setting that came after this run
-            if old.get(name) != new.get(name) and name not in free and not newer:
-                was, now = (f"is {side[name]!r}" if name in side else "is not set" for side in (old, new))
-                raise UserError(
-                    f"{path}: {name} {was} in this run, and {now} in what you ask for. That would be another "
-                    "training: put it back to resume, or train into another folder."
-                )
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def check_config(path: Path, config: Mapping[str, Any], free: set[str]) -> None:
+    """Compare with the config of the run that is in this folder, then write it down. UserError: see compare_config."""
+    compare_config(path, config, free)
     checkpoint.replace_text(path, json.dumps(config, indent=1))
+
+
+def compare_config(path: Path, config: Mapping[str, Any], free: set[str]) -> None:
+    """Raises UserError that names the first setting that differs from the run in this folder, where there is one, and
+    would change what is learned."""
+    if not path.exists():
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UserError(f"{path}: cannot be read; put it back, or train into another folder.") from None
+    old, new = _flat(before), _flat(config)
+    for name in sorted(old.keys() | new.keys()):
+        newer = name not in old and not name.startswith("recipe.")  # a setting that came after this run
+        if old.get(name) != new.get(name) and name not in free and not newer:
+            was, now = (f"is {side[name]!r}" if name in side else "is not set" for side in (old, new))
+            raise UserError(
+                f"{path}: {name} {was} in this run, and {now} in what you ask for. That would be another "
+                "training: put it back to resume, or train into another folder."
+            )
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -11,13 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def direction_loss(edited: Tensor, source: Tensor, edited_text: Tensor, source_text: Tensor) -> Tensor:
+def direction_loss(
+    edited: Tensor, source: Tensor, edited_text: Tensor, source_text: Tensor, floor: float = 1e-3
+) -> Tensor:
     """L_CLIP = 1 − cos(E(I_e) − E(I_in), E(T_ed) − E(T_in)): the picture moves the way the text does.
 
-    All four are embeddings [B, D]; → [B] in [0, 2]. A picture that did not move at all has
-    cosine 0, loss 1; the floor of 1e-3 under both lengths keeps rounding from looking like a direction.
+    All four are embeddings [B, D]; → [B] in [0, 2]. floor: the least length by which either difference is divided. A
+    picture that did not move at all has cosine 0, loss 1; 1e-3 only keeps rounding from looking like a direction. With
+    a floor of the size of real edits, moves below it are rewarded for how far they go the right way: the gradient of a
+    plain cosine there grows as 1 / length and turns what is next to a copy in random directions.
     """
-    return 1 - F.cosine_similarity(edited - source, edited_text - source_text, dim=-1, eps=1e-3)
+    return 1 - F.cosine_similarity(edited - source, edited_text - source_text, dim=-1, eps=floor)
 
 
 def similarity_loss(edited: Tensor, edited_text: Tensor) -> Tensor:
@@ -25,14 +29,24 @@ def similarity_loss(edited: Tensor, edited_text: Tensor) -> Tensor:
     return 1 - F.cosine_similarity(edited, edited_text, dim=-1)
 
 
-def attention_loss(forward: list[Tensor], reverse: list[Tensor], reduce: str = "sum") -> Tensor:
+def attention_loss(forward: list[Tensor], reverse: list[Tensor], reduce: str = "sum", maps: str = "mean one") -> Tensor:
     """L_attn = Σ_i ‖A_f⁽ⁱ⁾ − A_r⁽ⁱ⁾‖₂: both directions look at the same place.
 
     One map [B, N_i] a layer, each with mean 1 (`models.attention.content_map`); → [B] ≥ 0. reduce: "sum" over layers
-    as in the paper, or "mean", which does not grow with the number of layers.
+    as in the paper, or "mean", which does not grow with the number of layers. maps: "mean one" compares them as they
+    are, which flat maps satisfy best of all; "standard" compares them with mean 0 and deviation 1, so that flattening
+    gains nothing and the loss of a layer is √(2 − 2·correlation).
     """
+    if maps == "standard":
+        forward, reverse = ([standardised(m) for m in side] for side in (forward, reverse))
     layers = torch.stack([root_mean_square(a - b) for a, b in zip(forward, reverse, strict=True)])
     return layers.sum(0) if reduce == "sum" else layers.mean(0)
+
+
+def standardised(m: Tensor, floor: float = 0.02) -> Tensor:
+    """[B, N] → the same with mean 0 and deviation 1 over N; less where the deviation is below the floor, all noise."""
+    m = m - m.mean(dim=-1, keepdim=True)
+    return m / (m.square().mean(dim=-1, keepdim=True) + floor**2).sqrt()
 
 
 def reconstruction_loss(

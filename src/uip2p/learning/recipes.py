@@ -40,7 +40,8 @@ from uip2p.scenes.world import World
 
 PACKAGE = Path(__file__).parent.parent
 RECIPES = PACKAGE / "recipes"
-# Where a stage's model is found when the run's own root has none: what ships with the package.
+# Where a stage of the family `mini` is found when the run's own root has none: what ships with the package. Another
+# family (another size) has its own stages and must never start from these.
 SHIPPED = {
     "autoencoder": PACKAGE / "assets/base-mini/vae",
     "clip": PACKAGE / "assets/clip",
@@ -54,9 +55,12 @@ SHIPPED = {
 
 @dataclass(frozen=True, slots=True)
 class BaseConfig:
-    """A text-to-image model from nothing on a trained autoencoder (a stage's name, a folder or a hub id)."""
+    """A text-to-image model from nothing on a trained autoencoder (a stage's name, a folder or a hub id).
+    clip: whose text encoder it starts from, as Stable Diffusion does (likewise a reference); "": a new one, of `text`.
+    """
 
     autoencoder: str = "autoencoder"
+    clip: str = ""
     prediction_type: str = "v_prediction"
     unet: UnetConfig = field(default_factory=UnetConfig)
     text: TextConfig = field(default_factory=TextConfig)
@@ -86,6 +90,15 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in RECIPES.glob("*.toml"))
 
 
+def family_and_stage(name: str) -> tuple[str, str]:
+    """Of a recipe: "study-base" → ("study", "base"). A file of one's own belongs to the family whose name it begins
+    with, else to `mini`, and is a stage by its whole name: "flowers.toml" → ("mini", "flowers")."""
+    stem = Path(name).stem
+    family, _, stage = stem.partition("-")
+    families = {recipe.partition("-")[0] for recipe in recipe_names()}
+    return (family, stage) if stage and family in families else ("mini", stem)
+
+
 def read_recipe(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """The tables of a shipped recipe, or of a file ending in .toml, with `table.key=value` overrides in place."""
     path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
@@ -98,6 +111,7 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
 def build(name: str, tables: dict[str, Any], root: Path, folder: Path | None = None) -> Run:
     """From a recipe's tables to a run. root: where earlier stages lie. folder: the user's own records, for `cycle`."""
+    family, _ = family_and_stage(name)
     kinds: dict[str, Callable[..., tuple[nn.Module, Any, Any]]] = {
         "autoencode": _autoencode,
         "contrast": _contrast,
@@ -112,74 +126,83 @@ def build(name: str, tables: dict[str, Any], root: Path, folder: Path | None = N
     def read(cls: type, table: str) -> Any:
         return from_dict(cls, tables.get(table, {}), f"recipe {name} [{table}]")
 
+    def look(reference: str) -> str:
+        return find(reference, Path(root), family)
+
     train = read(TrainConfig, "train")
     torch.manual_seed(train.seed)
-    objective, dataset, validation = kinds[kind](read, Path(root), folder)
+    objective, dataset, validation = kinds[kind](read, look, folder)
     return Run(objective, dataset, validation, train)
 
 
-def find(reference: str, root: Path) -> str:
-    """A stage's name → the model that this root trained, else the one that ships; anything else is left as it is."""
+def find(reference: str, root: Path, family: str = "mini") -> str:
+    """A stage's name → the model that this root trained, else (family `mini`) the one that ships; anything else, a
+    folder or a hub id, is left as it is. UserError: a stage of the family that is nowhere yet."""
     trained = root / reference / "model"
     if trained.is_dir():
         return str(trained)
+    shipped = SHIPPED.get(reference) if family == "mini" else None
+    if shipped is not None and shipped.is_dir():
+        return str(shipped)
+    recipe = f"{family}-{reference}"
+    if recipe in recipe_names():
+        raise UserError(
+            f"{trained}: there is no trained {reference} yet; run first: uip2p train --recipe {recipe} --root {root}"
+        )
     if reference in SHIPPED:
-        if not SHIPPED[reference].is_dir():
-            raise UserError(
-                f"{trained}: there is no trained {reference} yet; run its recipe first, with the same --root."
-            )
-        return str(SHIPPED[reference])
+        raise UserError(f"{trained}: the family {family} has no stage {reference!r}. Give a folder that holds a model.")
     return reference
 
 
-def _autoencode(read: Callable, root: Path, folder: Path | None):
+def _autoencode(read: Callable, look: Callable[[str], str], folder: Path | None):
     data, config = read(DataConfig, "data"), read(AutoencoderConfig, "model")
     train, validation = Captioned(data, "train"), Captioned(data, "validation")
     pictures = [validation[index]["image"] for index in range(128)]
     return AutoencodeObjective(build_autoencoder(config), read(AutoencodeConfig, "loss"), pictures), train, validation
 
 
-def _contrast(read: Callable, root: Path, folder: Path | None):
+def _contrast(read: Callable, look: Callable[[str], str], folder: Path | None):
     data = read(DataConfig, "data")
     clip = build_clip(read(ClipConfig, "model"), build_tokenizer(vocabulary()))
     train, validation = Captioned(data, "train", negatives=True), Captioned(data, "validation", negatives=True)
     return ContrastObjective(clip, read(ContrastConfig, "loss")), train, validation
 
 
-def _denoise(read: Callable, root: Path, folder: Path | None):
+def _denoise(read: Callable, look: Callable[[str], str], folder: Path | None):
     data, config = read(DataConfig, "data"), read(BaseConfig, "model")
-    vae = AutoencoderKL.from_pretrained(find(config.autoencoder, root), torch_dtype=torch.float32)
+    vae = AutoencoderKL.from_pretrained(look(config.autoencoder), torch_dtype=torch.float32)
     tokenizer = build_tokenizer(vocabulary())
     side = data.size // 2 ** (len(vae.config.block_out_channels) - 1)
-    unet = build_unet(config.unet, vae.config.latent_channels, side, config.text.width)
-    text = build_text_encoder(config.text, tokenizer)
+    text = load_clip(look(config.clip)).text_encoder() if config.clip else build_text_encoder(config.text, tokenizer)
+    unet = build_unet(config.unet, vae.config.latent_channels, side, text.config.hidden_size)
     editor = LatentEditor(unet, vae, text, tokenizer, build_scheduler(config.prediction_type), train_text=True)
-    objective = DenoiseObjective(editor, read(DenoiseConfig, "loss"), _settings(read, data))
-    return objective, Captioned(data, "train"), Captioned(data, "validation")
+    loss = read(DenoiseConfig, "loss")
+    train, validation = (Captioned(data, split, others=loss.repair > 0) for split in ("train", "validation"))
+    return DenoiseObjective(editor, loss, _settings(read, data)), train, validation
 
 
-def _cycle(read: Callable, root: Path, folder: Path | None):
+def _cycle(read: Callable, look: Callable[[str], str], folder: Path | None):
     data, config = read(DataConfig, "data"), read(EditorConfig, "model")
-    clips = [load_clip(find(reference, root)) for reference in config.clips]
+    clips = [load_clip(look(reference)) for reference in config.clips]
     objective = CycleObjective(
-        _editor(config, root), clips, read(CycleConfig, "loss"), _settings(read, data, folder is None)
+        _editor(config, look), clips, read(CycleConfig, "loss"), _settings(read, data, folder is None)
     )
     if folder is not None:
         return objective, FolderRecords(folder, data.size, data.seed), None
     return objective, Unpaired(data, "train"), Unpaired(data, "validation")
 
 
-def _paired(read: Callable, root: Path, folder: Path | None):
+def _paired(read: Callable, look: Callable[[str], str], folder: Path | None):
     from uip2p.scenes.faults import Faults, Triplets  # what draws targets is imported for the baselines alone
 
     data, config, faults = read(DataConfig, "data"), read(EditorConfig, "model"), read(Faults, "faults")
-    objective = PairedObjective(_editor(config, root), read(PairedConfig, "loss"), _settings(read, data))
+    objective = PairedObjective(_editor(config, look), read(PairedConfig, "loss"), _settings(read, data))
     train, validation = (Triplets(World(data.seed, split, data.size), faults) for split in ("train", "validation"))
     return objective, train, validation
 
 
-def _editor(config: EditorConfig, root: Path) -> LatentEditor:
-    parts = load_pipeline(find(config.base, root))
+def _editor(config: EditorConfig, look: Callable[[str], str]) -> LatentEditor:
+    parts = load_pipeline(look(config.base))
     return LatentEditor(
         widen_conv_in(parts.unet),
         parts.vae,

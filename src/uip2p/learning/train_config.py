@@ -26,6 +26,7 @@ NOT_NEGATIVE = [
     "gradient_clip",
     "validate_every",
     "sample_every_images",
+    "snapshot_every_images",
     "workers",
 ]
 FRACTIONS = ["ema_decay", "final_fraction"]
@@ -35,9 +36,11 @@ FRACTIONS = ["ema_decay", "final_fraction"]
 class TrainConfig:
     """steps: updates of the weights. batch_size: samples an update, over all devices and accumulation together.
 
-    A 0 turns off warmup_steps, gradient_clip, ema_decay, validate_every and sample_every_images. Weight decay is for
-    matrices and kernels, not for biases and norms. Counts named …_every are in steps. With accumulate > 1 the objective
-    sees the batch in so many parts; the gradient is the exact mean wherever a sample's loss does not depend on others.
+    A 0 turns off warmup_steps, gradient_clip, ema_decay, validate_every, sample_every_images and
+    snapshot_every_images. Weight decay is for matrices and kernels, not for biases and norms. Counts named …_every are
+    in steps. With accumulate > 1 the objective sees the batch in so many parts; the gradient is the exact mean wherever
+    a sample's loss does not depend on others. A snapshot is a whole model of the averaged weights, kept on the way: for
+    quality against samples seen.
     """
 
     steps: int
@@ -60,6 +63,7 @@ class TrainConfig:
     validation_batches: int = 4
     sample_every_images: int = 0
     sample_pictures: int = 8
+    snapshot_every_images: int = 0
     log_every: int = 20
     workers: int = 0
     export: Literal["best", "last"] = "best"  # "best" by validation loss; without validation it is the last
@@ -94,6 +98,7 @@ def free_to_change(config: TrainConfig) -> set[str]:
         "validate_every",
         "sample_every_images",
         "sample_pictures",
+        "snapshot_every_images",
         "workers",
         "export",
     ]

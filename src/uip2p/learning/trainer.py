@@ -33,7 +33,7 @@ from uip2p.errors import UserError
 from uip2p.images import save_image
 from uip2p.learning import checkpoint, journal
 from uip2p.learning.data import StepSampler, batches, step_samples
-from uip2p.learning.finish import Result, export, read_finished
+from uip2p.learning.finish import Result, export, read_finished, snapshot
 from uip2p.learning.forward import add, forward, split, to_numbers
 from uip2p.learning.objective import Outcome
 from uip2p.learning.optimizer import adamw
@@ -152,6 +152,8 @@ class Trainer:
                 self._validate()
             if config.sample_every_images and self._crossed(config.sample_every_images):
                 self._sample()
+            if self.main and config.snapshot_every_images and self._crossed(config.snapshot_every_images):
+                snapshot(self.objective, state, self.out / "snapshots", self._images())
             if asked or self._due(config.save_every, last):
                 if self.main:
                     state.save(self.out / "checkpoints", config.keep)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
+from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTokenizer, CLIPVisionConfig
 from transformers.image_processing_utils import BaseImageProcessor
 
 from uip2p.errors import UserError
@@ -34,12 +34,19 @@ class Clip(nn.Module):
 
     def embed_images(self, pictures: Tensor) -> Tensor:
         """pictures [B, 3, H, W] in [-1, 1] → [B, D], unit length."""
+        return self.embed_patches(pictures)[0]
+
+    def embed_patches(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """pictures [B, 3, H, W] in [-1, 1] → the pictures' embeddings [B, D], and their patches' last states [B, P, W],
+        both unit length. The pictures' are aligned with texts; the patches' say what is where, in no words."""
         if pictures.shape[-1] != self.image_size or pictures.shape[-2] != self.image_size:
             size = (self.image_size, self.image_size)
             pictures = F.interpolate(pictures, size, mode="bicubic", antialias=True, align_corners=False)
         pixels = ((pictures + 1) / 2 - self.mean) / self.std
-        pooled = self.model.vision_model(pixel_values=pixels).pooler_output
-        return F.normalize(self.model.visual_projection(pooled).float(), dim=-1)
+        output = self.model.vision_model(pixel_values=pixels)
+        whole = self.model.visual_projection(output.pooler_output).float()
+        patches = self.model.vision_model.post_layernorm(output.last_hidden_state[:, 1:]).float()
+        return F.normalize(whole, dim=-1), F.normalize(patches, dim=-1)
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """Texts → [B, D], unit length. Longer texts than the encoder reads are cut, as CLIP does."""
@@ -52,6 +59,12 @@ class Clip(nn.Module):
         ).to(self.mean.device)
         pooled = self.model.text_model(**tokens).pooler_output
         return F.normalize(self.model.text_projection(pooled).float(), dim=-1)
+
+    def text_encoder(self) -> CLIPTextModel:
+        """A copy of E's text half, to train with: the text encoder that a Stable Diffusion pipeline takes."""
+        text = CLIPTextModel(self.model.config.text_config)
+        text.load_state_dict(self.model.text_model.state_dict())
+        return text.to(self.mean.device)
 
     def freeze(self) -> Clip:
         """Evaluation mode, no gradient to the weights. Gradients still reach the pictures."""

@@ -20,7 +20,8 @@ class Settings:
     """Defaults of one model. Where the file does not say, InstructPix2Pix's.
 
     image_size: side of the square pictures it was trained on. vocabulary: every word it knows, lower case, or None
-    for an open one. about: where the weights come from, for a person to read.
+    for an open one. about: where the weights come from, for a person to read. likely_failed_below: of checked edits
+    (see `editing.reversibility`), those of a lower score have likely failed; None where nobody has calibrated it.
     """
 
     image_size: int = 512
@@ -29,6 +30,7 @@ class Settings:
     image_guidance_scale: float = 1.5
     vocabulary: tuple[str, ...] | None = None
     about: dict[str, Any] = dataclasses.field(default_factory=dict)
+    likely_failed_below: float | None = None
 
 
 def load_settings(folder: Path, defaults: Settings | None = None) -> Settings:
@@ -53,6 +55,9 @@ def load_settings(folder: Path, defaults: Settings | None = None) -> Settings:
     for key in ("guidance_scale", "image_guidance_scale"):
         value = given.get(key, 0)
         check(key, type(value) in (int, float) and math.isfinite(value) and value >= 0, "a number from 0 up")
+    score = given.get("likely_failed_below")
+    is_score = type(score) in (int, float) and 0 <= float(score or 0) <= 1
+    check("likely_failed_below", score is None or is_score, "null or a number from 0 to 1")
     words = given.get("vocabulary")
     is_words = isinstance(words, list) and bool(words) and all(isinstance(word, str) for word in words)
     check("vocabulary", words is None or is_words, "null or a list of words")

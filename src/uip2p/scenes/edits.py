@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from uip2p.scenes.language import (
     MAX_WORDS,
+    Wording,
     caption,
     draw_wording,
     place_noun,
@@ -36,7 +37,7 @@ HELD_OUT = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One edit of the miniature world, in scenes and in words. kind: a key of WEIGHTS."""
+    """One edit of the miniature world, in scenes and in words. kind: a key of WEIGHTS. wording: of both captions."""
 
     kind: str
     source: Scene
@@ -45,6 +46,7 @@ class Edit:
     instruction: str
     edited_caption: str
     reverse_instruction: str
+    wording: Wording
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +204,13 @@ def draw_edit(rng: random.Random, kind: str, source: Scene, *, pairs: Pairs = AL
     change = CHANGES[kind](rng, source, pairs)
     if change is None:
         return None
-    before, after = _captions(rng, kind, source, change)
+    before, after, wording = _captions(rng, kind, source, change)
     return Edit(kind, source, change.target, caption=before, edited_caption=after,
                 instruction=fill(rng, change.forward, held_out_phrasings),
-                reverse_instruction=fill(rng, change.reverse, held_out_phrasings))
+                reverse_instruction=fill(rng, change.reverse, held_out_phrasings), wording=wording)
 
 
-def _captions(rng: random.Random, kind: str, source: Scene, change: Change) -> tuple[str, str]:
+def _captions(rng: random.Random, kind: str, source: Scene, change: Change) -> tuple[str, str, Wording]:
     """Both captions in one wording, which tells whatever the edit changes."""
     target = change.target
     empty = not source.things or not target.things
@@ -224,4 +226,4 @@ def _captions(rng: random.Random, kind: str, source: Scene, change: Change) -> t
         )
         before, after = caption(source, wording), caption(target, wording)
         if max(len(words_of(before)), len(words_of(after))) <= MAX_WORDS:
-            return before, after
+            return before, after, wording

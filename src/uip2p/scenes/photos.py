@@ -23,7 +23,7 @@ from uip2p.errors import UserError
 from uip2p.images import load_image
 from uip2p.records import EditRecord
 from uip2p.scenes.edits import TONE_KINDS
-from uip2p.scenes.language import draw_photo_wording, photo_caption
+from uip2p.scenes.language import Wording, draw_photo_wording, photo_caption
 from uip2p.scenes.phrases import phrase
 from uip2p.scenes.tones import apply_tone
 from uip2p.scenes.vocabulary import TONES
@@ -50,7 +50,8 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class PhotoEdit:
-    """An edit of a photograph in words. kind: "time", "style" or "tone". tone: what the picture is to become."""
+    """An edit of a photograph in words. kind: "time", "style" or "tone". tone: what the picture is to become.
+    wording: of both captions."""
 
     name: str
     kind: str
@@ -59,6 +60,7 @@ class PhotoEdit:
     instruction: str
     edited_caption: str
     reverse_instruction: str
+    wording: Wording
 
 
 def split_of(name: str) -> str:
@@ -166,7 +168,8 @@ class Photos:
         kind = next(kind for kind, tones in TONE_KINDS.items() if tone in tones)
         wording = draw_photo_wording(rng, tone)
         return PhotoEdit(self._plain_photo(index).name, kind, tone, photo_caption("plain", wording),
-                         phrase(rng, f"to {tone}"), photo_caption(tone, wording), phrase(rng, f"from {tone}"))
+                         phrase(rng, f"to {tone}"), photo_caption(tone, wording), phrase(rng, f"from {tone}"),
+                         wording)
 
     def edit_record(self, index: int) -> EditRecord:
         """The edit as a cycle recipe sees it: a photograph as it is, and four texts."""
