@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
+from tiny import build_editor
 
 from uip2p.cli import main
 from uip2p.demo.command import error_left, interrupted, make_report
@@ -20,19 +20,6 @@ from uip2p.errors import UserError
 from uip2p.evaluate.report import COLUMNS, ROWS
 from uip2p.models.clip import ClipConfig, build_clip
 from uip2p.models.folder import Settings, save_settings
-from uip2p.models.latent_editor import LatentEditor
-from uip2p.models.miniature import (
-    AutoencoderConfig,
-    TextConfig,
-    UnetConfig,
-    build_autoencoder,
-    build_scheduler,
-    build_text_encoder,
-    build_unet,
-)
-from uip2p.models.tokenizer import build_tokenizer
-from uip2p.models.widen import widen_conv_in
-from uip2p.scenes.language import vocabulary
 
 VOID = {"meta", "img", "path", "use", "br", "rect"}
 HOSTILE = '<script>alert("x")</script> & "quotes"'
@@ -136,15 +123,11 @@ def test_error_left():
 def stand_ins(tmp_path_factory):
     """Untrained, tiny: an editor, a base that draws, and a CLIP for both loss and judge."""
     folder = tmp_path_factory.mktemp("stand-ins")
-    torch.manual_seed(0)
-    tokenizer = build_tokenizer(vocabulary())
-    vae = build_autoencoder(AutoencoderConfig(widths=(8, 8, 16)))
-    unet = build_unet(UnetConfig((16, 16), (False, True), heads=2, norm_groups=4), 4, 16, 16)
-    text = build_text_encoder(TextConfig(width=16, layers=1, heads=2), tokenizer)
-    LatentEditor(widen_conv_in(unet), vae, text, tokenizer, build_scheduler()).save(folder / "editor")
+    editor = build_editor(size=64)
+    editor.save(folder / "editor")
     save_settings(Settings(64, steps=2, guidance_scale=2.0, image_guidance_scale=1.0), folder / "editor")
     clip = ClipConfig(64, 16, width=16, layers=1, heads=2, text_width=16, text_layers=1, text_heads=2, embedding=16)
-    build_clip(clip, tokenizer).save(folder / "clip")
+    build_clip(clip, editor.tokenizer).save(folder / "clip")
     return folder
 
 

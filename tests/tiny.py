@@ -60,14 +60,15 @@ def build_pipeline(seed: int = 0, prediction_type: str = "v_prediction") -> Stab
 
 
 def build_editor(
-    prediction_type: str = "v_prediction", train_text: bool = False, wide: bool = True, seed: int = 0
+    prediction_type: str = "v_prediction", train_text: bool = False, wide: bool = True, size: int = SIZE
 ) -> LatentEditor:
-    """The miniature's own stack at the smallest size: 32 pixels, 8 × 8 × 4 latents. wide: the UNet sees a picture."""
-    torch.manual_seed(seed)
+    """The miniature's own stack at the smallest size: 4 latent channels, a quarter of the picture's side. It reads the
+    world's words. wide: the UNet sees a picture."""
+    torch.manual_seed(0)
     tokenizer = build_tokenizer(vocabulary(), max_length=32)
-    unet = build_unet(UnetConfig((16, 32), (False, True), 1, 2, 8), 4, SIZE // 4, 16)
+    unet = build_unet(UnetConfig((16, 32), (False, True), 1, 2, 8), 4, size // 4, 16)
     return LatentEditor(
-        widen_conv_in(unet) if wide else unet, build_autoencoder(AutoencoderConfig((8, 8, 16), 1, 4, SIZE)),
+        widen_conv_in(unet) if wide else unet, build_autoencoder(AutoencoderConfig((8, 8, 16), 1, 4, size)),
         build_text_encoder(TextConfig(width=16, layers=1, heads=2), tokenizer), tokenizer,
         build_scheduler(prediction_type), train_text,
     )  # fmt: skip

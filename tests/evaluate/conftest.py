@@ -2,38 +2,21 @@
 
 import pytest
 import torch
+from tiny import SIZE, build_editor
 
 from uip2p.models.clip import ClipConfig, build_clip
 from uip2p.models.folder import Settings, save_settings
-from uip2p.models.latent_editor import LatentEditor
-from uip2p.models.miniature import (
-    AutoencoderConfig,
-    TextConfig,
-    UnetConfig,
-    build_autoencoder,
-    build_scheduler,
-    build_text_encoder,
-    build_unet,
-)
 from uip2p.models.tokenizer import build_tokenizer
-from uip2p.models.widen import widen_conv_in
 from uip2p.scenes.language import vocabulary
-
-SIZE = 32
 
 
 @pytest.fixture(scope="session")
 def world_model(tmp_path_factory):
     """An untrained editor of 32 pixels that every instruction of the world can be given to."""
-    torch.manual_seed(0)
-    tokenizer = build_tokenizer(vocabulary())
-    vae = build_autoencoder(AutoencoderConfig(widths=(8, 8, 16), image_size=SIZE))
-    unet = build_unet(UnetConfig((16, 16), (False, True), heads=2, norm_groups=4), 4, SIZE // 4, 16)
-    widen_conv_in(unet)
-    torch.nn.init.normal_(unet.conv_in.weight)  # widened at zero, it would not see the picture at all
-    text = build_text_encoder(TextConfig(width=16, layers=1, heads=2), tokenizer)
+    editor = build_editor()
+    torch.nn.init.normal_(editor.unet.conv_in.weight)  # widened at zero, it would not see the picture at all
     folder = tmp_path_factory.mktemp("models") / "world"
-    LatentEditor(unet, vae, text, tokenizer, build_scheduler()).save(folder)
+    editor.save(folder)
     save_settings(Settings(SIZE, steps=2, guidance_scale=2.0, image_guidance_scale=1.0), folder)
     return folder
 
