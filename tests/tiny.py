@@ -60,11 +60,15 @@ def build_pipeline(seed: int = 0, prediction_type: str = "v_prediction") -> Stab
 
 
 def build_editor(
-    prediction_type: str = "v_prediction", train_text: bool = False, wide: bool = True, size: int = SIZE
+    prediction_type: str = "v_prediction",
+    train_text: bool = False,
+    wide: bool = True,
+    size: int = SIZE,
+    seed: int = 0,
 ) -> LatentEditor:
     """The miniature's own stack at the smallest size: 4 latent channels, a quarter of the picture's side. It reads the
     world's words. wide: the UNet sees a picture."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     tokenizer = build_tokenizer(vocabulary(), max_length=32)
     unet = build_unet(UnetConfig((16, 32), (False, True), 1, 2, 8), 4, size // 4, 16)
     return LatentEditor(
