@@ -22,3 +22,9 @@ def encoder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "encoder"
     build_clip(config, build_tokenizer(vocabulary())).save(folder)
     return folder
+
+
+@pytest.fixture
+def picture(photo, tmp_path) -> Path:
+    photo.save(tmp_path / "in.png")
+    return tmp_path / "in.png"

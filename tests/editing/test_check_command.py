@@ -32,12 +32,6 @@ def run(tiny_folder, encoder, capsys):
     return run
 
 
-@pytest.fixture
-def picture(photo, tmp_path) -> Path:
-    photo.save(tmp_path / "in.png")
-    return tmp_path / "in.png"
-
-
 def test_a_check_in_words_and_in_json(run, picture, tiny_folder, tmp_path):
     out, back = tmp_path / "out.png", tmp_path / "back.png"
     code, stdout, _ = run(picture, "make the car blue", "-o", out, "--check", "--save-reverse", back)

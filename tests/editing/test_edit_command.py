@@ -26,12 +26,6 @@ def run(tiny_folder, capsys):
     return run
 
 
-@pytest.fixture
-def picture(photo, tmp_path) -> Path:
-    photo.save(tmp_path / "in.png")
-    return tmp_path / "in.png"
-
-
 def test_one_picture(run, picture, tiny_folder, tmp_path):
     out = tmp_path / "out.png"
     code, stdout, _ = run(picture, "add a dog", "-o", out, "--seed", 4, "--steps", 2, "--guidance", 6,
