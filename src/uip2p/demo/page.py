@@ -155,7 +155,9 @@ The editor works at its own small size, and the photograph’s fine detail is ca
 SCORE = """{count} edits of scenes that training never saw. “Inside” is the error where the edit had to happen: 1 is
 what doing nothing scores, 0 is exact. “Outside” is what changed everywhere else, and “× trip” that relative to the
 round trip, which merely encodes and decodes the picture. The row to beat is copy-input: it does nothing at all, and
-still does well by L1, L2 and CLIP-I. Best possible is the exact answer, encoded and decoded."""
+still does well by L1, L2 and CLIP-I. An edit is a success when, of all that it could have come to, drawn exactly, the
+output is nearest to what was asked; where there is a column “judge”, a CLIP that training never used decides the same
+by captions; “halfway” is less than half of the error left. Best possible is the exact answer, encoded and decoded."""
 
 
 def html(demo: Demo) -> str:
