@@ -58,26 +58,30 @@ class DenoiseObjective(nn.Module):
 
     def forward(self, batch: Batch, draw: Draw) -> Outcome:
         x = pictures(batch, device=self.editor.device)
-        z, _ = self.editor.encode(x)
+        z, c = self.editor.encode(x)
         t = draw.integers("timestep", len(self.editor.alpha_bar)).to(x.device)
         noise = draw.normal("noise", tuple(z.shape[1:])).to(x.device)
         states, _ = self.editor.read(drop(texts(batch, "caption"), draw.uniform("dropout") < self.config.text_dropout))
         alpha_bar, kind = self.editor.alpha_bar, self.editor.prediction_type
-        seen = self.condition(batch, x, draw)
+        seen = self.condition(batch, x, c, draw)
         prediction = self.editor.predict(add_noise(z, noise, alpha_bar, t), seen, t, states)
         target = training_target(z, noise, alpha_bar, t, kind)
         return Outcome({"denoise": (prediction - target).square().flatten(1).mean(1)})
 
-    def condition(self, batch: Batch, x: Tensor, draw: Draw) -> Tensor | None:
-        """The image latents that the samples see, [B, C, h, w], zero where they see none; None for a narrow UNet."""
+    def condition(self, batch: Batch, x: Tensor, c: Tensor, draw: Draw) -> Tensor | None:
+        """The image latents that the samples see, [B, C, h, w], zero where they see none; None for a narrow UNet.
+
+        c: those of x, the picture that is to be drawn."""
         config = self.config
         if not config.sees:
             return None
-        kind = draw.uniform("condition").to(x.device).view(-1, 1, 1, 1)
-        if config.repair:
-            faulty = damage(x, pictures(batch, "other", x.device), draw)
-            x = torch.where(kind < config.repair, faulty, x)
-        return self.editor.encode(x)[1] * (kind < config.sees)
+        kind = draw.uniform("condition").to(x.device)
+        seen = c * (kind < config.sees).view(-1, 1, 1, 1)
+        faulty = (kind < config.repair).nonzero().flatten()
+        if len(faulty):
+            damaged = damage(x, pictures(batch, "other", x.device), draw)[faulty]
+            seen = seen.index_copy(0, faulty, self.editor.encode(damaged)[1].to(seen.dtype))
+        return seen
 
     @torch.no_grad()
     def samples(self, batch: Batch, draw: Draw) -> np.ndarray:

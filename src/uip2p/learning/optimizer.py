@@ -1,4 +1,4 @@
-"""AdamW, and its state as named tensors: safetensors has no place for a pickled optimizer."""
+"""The optimizer of a recipe, and its state as named tensors: safetensors has no place for a pickled optimizer."""
 
 from __future__ import annotations
 
@@ -8,18 +8,34 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from uip2p.learning.muon import Muon
 from uip2p.learning.train_config import TrainConfig
 
+# By convention Muon leaves the first and the last layer, and what is looked up row by row, to AdamW. The time embedding
+# is no lookup: under AdamW the whole base learns more slowly.
+NOT_ORTHOGONAL = ("embeddings", "conv_in", "conv_out")
 
-def adamw(parameters: Mapping[str, nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:
-    """Weight decay on what has two dimensions or more; fused where torch has the kernel."""
+
+def build_optimizer(parameters: Mapping[str, nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW or Muon. Weight decay on what has two dimensions or more; fused where torch has the kernel."""
+    muon = config.optimizer == "muon"
+
+    def group_of(name: str, parameter: nn.Parameter) -> str:
+        if parameter.ndim < 2:
+            return "vector"
+        return "orthogonal" if muon and not any(part in name for part in NOT_ORTHOGONAL) else "matrix"
+
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters.values() if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters.values() if p.ndim < 2], "weight_decay": 0.0},
+        {
+            "params": [p for name, p in parameters.items() if group_of(name, p) == kind],
+            "weight_decay": 0.0 if kind == "vector" else config.weight_decay,
+            "orthogonal": kind == "orthogonal",
+        }
+        for kind in ("orthogonal", "matrix", "vector")
     ]
     groups = [group for group in groups if group["params"]]
     fused = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters.values())
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)
+    return (Muon if muon else torch.optim.AdamW)(groups, lr=config.learning_rate, betas=config.betas, fused=fused)
 
 
 def get_moments(optimizer: Any, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:

@@ -46,6 +46,7 @@ class TrainConfig:
     steps: int
     batch_size: int
     seed: int = 0
+    optimizer: Literal["adamw", "muon"] = "adamw"  # "muon": for matrices and kernels, see `learning.muon`
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)

@@ -36,7 +36,7 @@ from uip2p.learning.data import StepSampler, batches, step_samples
 from uip2p.learning.finish import Result, export, read_finished, snapshot
 from uip2p.learning.forward import add, forward, split, to_numbers
 from uip2p.learning.objective import Outcome
-from uip2p.learning.optimizer import adamw
+from uip2p.learning.optimizer import build_optimizer
 from uip2p.learning.randomness import Draw, key
 from uip2p.learning.state import TrainState, load_best, save_best
 from uip2p.learning.train_config import TrainConfig, free_to_change
@@ -104,7 +104,7 @@ class Trainer:
         if not parameters:
             raise UserError("nothing to train: no parameter of the objective has requires_grad.")
         ema = EMA(parameters, config.ema_decay)
-        self.model, self.optimizer = accelerator.prepare(objective, adamw(parameters, config))
+        self.model, self.optimizer = accelerator.prepare(objective, build_optimizer(parameters, config))
         self.state = TrainState(objective, ema, self.optimizer, accelerator.scaler)
 
     # The run

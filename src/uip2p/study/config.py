@@ -55,12 +55,14 @@ class SweepConfig:
 
 @dataclass(frozen=True)
 class TestConfig:
-    """Cases of the final figures. count: single edits; sessions: of three turns; splits: of further single edits."""
+    """Cases of the final figures. count: single edits; sessions: of three turns; splits: of further single edits.
+    against: the row that every other one is compared with, case by case; "": none."""
 
     seed: int = 0
     count: int = 270
     sessions: int = 90
     splits: dict[str, int] = field(default_factory=dict)
+    against: str = ""
 
     def __post_init__(self) -> None:
         _check(self.count > 0 and self.sessions >= 0, "test: count starts at 1, sessions at 0")
@@ -152,7 +154,10 @@ def load_study(name: str) -> Study:
     rows = tables.get("row", [])
     if not isinstance(rows, list) or not rows:
         raise UserError(f"{where}: it has no rows; each starts with [[row]].")
-    return Study(path.stem, config, tuple(_rows(rows, config, where)))
+    study = Study(path.stem, config, tuple(_rows(rows, config, where)))
+    if config.test.against:
+        study.select([config.test.against])
+    return study
 
 
 def _rows(tables: Sequence[dict], config: StudyConfig, where: str) -> Iterable[RowConfig]:

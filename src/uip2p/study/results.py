@@ -20,6 +20,7 @@ from uip2p.study.evaluation import (
     sweep_evaluations,
     test_evaluations,
 )
+from uip2p.study.paired import compare
 from uip2p.study.training import Training, trainings
 
 Figures = dict[str, float | None]
@@ -92,6 +93,7 @@ def assemble(study: Study, evaluator: Evaluator, command: str | None) -> dict[st
         "settings": to_dict(study.config),
         "references": references(study, evaluator),
         "rows": rows,
+        "against": against(study, evaluator),
     }
 
 
@@ -133,6 +135,20 @@ def test_results(study: Study, evaluator: Evaluator) -> Iterator[tuple[Training,
             for split, evaluation in evaluations.items():
                 if result := evaluator.known(evaluation):
                     yield training, split, result
+
+
+def against(study: Study, evaluator: Evaluator) -> dict[str, Any]:
+    """Row → what it gains over the row that the study compares with (`paired.compare`), where both are known."""
+    other = study.config.test.against
+    if not other:
+        return {}
+    measured: dict[str, list[list[dict[str, Any]]]] = {}
+    for training, split, result in test_results(study, evaluator):
+        if split == "test":
+            measured.setdefault(training.row.name, []).append(result["samples"])
+    (named,) = study.select([other])
+    base = measured.pop(named.name, None)
+    return {name: compare(row, base) for name, row in measured.items()} if base else {}
 
 
 def references(study: Study, evaluator: Evaluator) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from uip2p.evaluate.report import COLUMNS, LEGEND
 
 MAIN = ("l1", "l2", "clip_i", "clip_t", "direction", "score", "inside", "outside_ratio", "success", "judge_success",
         "halfway")  # fmt: skip
+PAIRED = ("l1", "l2", "clip_i", "direction", "inside", "outside", "success", "judge_success")
 BY_KIND = ("success", "direction", "inside")
 ON_CURVES = ("success", "score", "direction", "clip_i", "outside_ratio")
 HEADINGS = {"outside_ratio": "outside × trip ↓", "success": "success, oracle ↑", "judge_success": "success, judge ↑"}
@@ -72,6 +73,7 @@ def report(results: Mapping[str, Any]) -> str:
     text += section("Single edits, mean over all kinds", part("test", "single-turn", "all"))
     text += section("Single edits, mean over the paper's four kinds", part("test", "single-turn", "appendix"))
     text += section("Three turns", part("test", "three-turn", "all"))
+    text += _against(results)
     for figure in BY_KIND:
         text += _by_kind(figure, {**references, **{row["name"]: row for row in rows}})
     for split in splits[1:]:
@@ -82,6 +84,34 @@ def report(results: Mapping[str, Any]) -> str:
     text += _sampling(results)
     text += ["## What the columns say\n", "```", LEGEND, "```\n"]
     return "\n".join(text)
+
+
+def _against(results: Mapping[str, Any]) -> list[str]:
+    """What each row gains over one of them, with intervals."""
+    other, found = results["settings"]["test"].get("against"), results.get("against")
+    if not found:
+        return []
+    text = [
+        f"## Difference to “{other}”\n",
+        "Row minus that row on the same cases, with 95 % intervals of a bootstrap over cases and training seeds.\n",
+    ]
+    parts = (("single-turn", "all", "single edits, all kinds"), ("single-turn", "appendix", "single edits, four kinds"),
+             ("three-turn", "all", "three turns"))  # fmt: skip
+    for turns, table, title in parts:
+        rows = {name: row[turns][table] for name, row in found.items() if table in row.get(turns, {})}
+        shown = [figure for figure in PAIRED if any(figure in figures for figures in rows.values())]
+        lines = [[name, *(_difference(f, figures.get(f)) for f in shown)] for name, figures in rows.items()]
+        text += [markdown([title, *map(heading, shown)], lines)] if rows else []
+    return text
+
+
+def _difference(figure: str, difference: Sequence[float] | None) -> str:
+    """ "+0.012 (+0.004 to +0.021)"; "–" where it is not defined."""
+    if difference is None:
+        return "–"
+    form = COLUMNS[figure][1]
+    value, low, high = (format(number, f"+{form}") for number in difference)
+    return f"{value} ({low} to {high})"
 
 
 def _by_kind(figure: str, rows: Mapping[str, Row]) -> list[str]:
