@@ -14,7 +14,6 @@ straight-through routing, shifted or truncated timesteps, an identity warm-up, a
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -28,7 +27,8 @@ from torch import Tensor, nn
 from uip2p.images import grid, to_uint8
 from uip2p.learning.augment import AugmentConfig, augment
 from uip2p.learning.denoise import draw_latents
-from uip2p.learning.diffusion import add_noise, move_to, one_step_estimate, rollout_times, training_target
+from uip2p.learning.diffusion import add_noise, move_to, rollout_times, training_target
+from uip2p.learning.frozen_base import FrozenBase
 from uip2p.learning.losses import (
     attention_loss,
     direction_loss,
@@ -70,7 +70,7 @@ class CycleConfig:
     prior_null: float = 0.3  # share of the prior's samples without the image condition: plain drawing
     back_translation: float = 0.0  # share of them that start from the model's own edit instead of from x
     cycle_noise: float = 0.0  # largest deviation of noise on the edited picture that R is asked of: see `hand_over`
-    base_direction: float = 0.0  # weight of the frozen base's opinion: see `base_direction_loss`
+    base_direction: float = 0.0  # weight of the frozen base's opinion of the edit: see `frozen_base`
     base_guidance: float = 1.0  # guidance scale inside it; 1 costs two evaluations less
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
@@ -85,8 +85,7 @@ class CycleObjective(nn.Module):
         self.clips = nn.ModuleList(clip.freeze() for clip in clips)
         self.config, self.settings = config, settings
         if config.base_direction:
-            self.frozen_unet = copy.deepcopy(editor.unet).requires_grad_(False)
-            self.frozen_text = copy.deepcopy(editor.text_encoder).requires_grad_(False)
+            self.base = FrozenBase(editor)
 
     def forward(self, batch: Batch, draw: Draw) -> Outcome:
         editor, config = self.editor, self.config
@@ -236,37 +235,12 @@ class CycleObjective(nn.Module):
         return (prediction - target).square().flatten(1).mean(1)
 
     def base_direction_loss(self, batch: Batch, draw: Draw, z: Tensor, z_e: Tensor) -> Tensor:
-        """Does the frozen text-to-image base find z_e as likely under T_ed as it finds z under T_in? [B]
-
-        r = (z_e − x̂0(z_e + noise, T_ed)) − (z − x̂0(z + noise, T_in)), same noise and timestep: what the base would
-        change in the edited picture beyond what it would change in the source, so that its own faults cancel (delta
-        denoising; the directional prior of ByG). The loss is ½‖z_e − sg(z_e − r)‖², whose gradient to z_e is r.
-        """
-        editor = self.editor
-        with torch.no_grad():
-            t = 100 + draw.integers("base/t", len(editor.alpha_bar) - 150).to(z.device)
-            noise = self._latent_noise(draw, "base/ε", z)
-            both, twice = torch.cat([z, z_e]), torch.cat([t, t])
-            noisy = add_noise(both, torch.cat([noise, noise]), editor.alpha_bar, twice)
-            clean = self._base_estimate(noisy, twice, texts(batch, "caption") + texts(batch, "edited_caption"))
-            source, edited = (both - clean).chunk(2)
-            wanted = z_e - (edited - source)
-        return 0.5 * (z_e - wanted).square().flatten(1).mean(1)
-
-    def _base_estimate(self, noisy: Tensor, t: Tensor, captions: list[str]) -> Tensor:
-        """x̂0 of the frozen base, which sees no picture: the second half of its input is zero."""
-        editor, scale = self.editor, self.config.base_guidance
-        inputs = torch.cat([noisy, torch.zeros_like(noisy)], dim=1)
-
-        def say(words: list[str]) -> Tensor:
-            ids = editor.tokens(words)
-            return self.frozen_unet(inputs, t, encoder_hidden_states=self.frozen_text(ids)[0]).sample
-
-        prediction = say(captions)
-        if scale != 1:
-            null = say([""] * len(captions))
-            prediction = null + scale * (prediction - null)
-        return one_step_estimate(noisy, prediction, editor.alpha_bar, t, editor.prediction_type)
+        """What the frozen base would change in the edit beyond what it would change in the source, [B]."""
+        last = len(self.editor.alpha_bar) - 1
+        t = 100 + draw.integers("base/t", last - 149).to(z.device)
+        told = texts(batch, "caption"), texts(batch, "edited_caption")
+        noise = self._latent_noise(draw, "base/ε", z)
+        return self.base.direction_loss(self.editor, z, z_e, *told, t, noise, self.config.base_guidance)
 
     def alarm(self, logs: dict[str, float]) -> str | None:
         """Copying the input minimises reconstruction and attention: a run that falls into it says so."""
