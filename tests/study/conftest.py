@@ -55,6 +55,7 @@ splits = {{ composition = 4, language = 5 }}
 
 [study.curves]
 steps = [1, 3]
+guidance_scale = [1.0, 3.0]
 image_guidance_scale = [1.0, 2.0]
 count = 9
 seeds = 1

@@ -18,7 +18,7 @@ from uip2p.study import evaluation
 from uip2p.study.config import load_study
 from uip2p.study.training import trainings
 
-FILES = {"results.json", "table.md", "cases.jsonl.gz", "steps.png", "trade-off.png", "samples.png"}
+FILES = {"results.json", "table.md", "cases.jsonl.gz", "steps.png", "trade-off.png", "guidance.png", "samples.png"}
 
 
 def study(path, *more, jobs=2):
@@ -104,7 +104,12 @@ def check_results(results, root):
         "language": 5,
     }
     xs = {curve: [point["x"] for point in points] for curve, points in full["curves"].items()}
-    assert xs == {"steps": [1, 3], "image_guidance_scale": [1.0, 2.0], "samples": [24, 48]}
+    assert xs == {
+        "steps": [1, 3],
+        "guidance_scale": [1.0, 3.0],
+        "image_guidance_scale": [1.0, 2.0],
+        "samples": [24, 48],
+    }
     assert all(len(p["figures"]["l1"]["values"]) == 1 for points in full["curves"].values() for p in points)
     copied = results["references"]["copy-input"]["test"]["single-turn"]["all"]
     assert copied["inside"]["mean"] == 1 and copied["outside"]["mean"] == 0

@@ -77,6 +77,7 @@ class CurvesConfig:
     seeds are followed, 0 for all. snapshot_every_images: for rows with samples_curve."""
 
     steps: tuple[int, ...] = ()
+    guidance_scale: tuple[float, ...] = ()
     image_guidance_scale: tuple[float, ...] = ()
     count: int = 270
     seeds: int = 0

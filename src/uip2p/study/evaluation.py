@@ -79,8 +79,8 @@ def test_evaluations(training: Training, config: StudyConfig, chosen: Sampling) 
 
 
 def curve_evaluations(training: Training, config: StudyConfig, chosen: Sampling) -> dict[str, dict[float, Evaluation]]:
-    """Curve ("steps", "image_guidance_scale", "samples") → place on its x axis → evaluation. Empty for a row without
-    curves, and for a seed that is not followed."""
+    """Curve ("steps", "guidance_scale", "image_guidance_scale", "samples") → place on its x axis → evaluation. Empty
+    for a row without curves, and for a seed that is not followed."""
     row, curves = training.row, config.curves
     followed = row.seeds[: curves.seeds or None]
     found: dict[str, dict[float, Evaluation]] = {}
@@ -95,6 +95,10 @@ def curve_evaluations(training: Training, config: StudyConfig, chosen: Sampling)
     if row.curves:
         found["steps"] = {
             steps: evaluation("steps", Sampling(steps, guidance, image_guidance)) for steps in curves.steps
+        }
+        found["guidance_scale"] = {
+            scale: evaluation("guidance", Sampling(chosen.steps, scale, image_guidance))
+            for scale in curves.guidance_scale
         }
         found["image_guidance_scale"] = {
             scale: evaluation("image-guidance", Sampling(chosen.steps, guidance, scale))

@@ -31,17 +31,18 @@ def style(number: int) -> dict[str, Any]:
 
 
 def draw(results: Mapping[str, Any], names: Sequence[str], folder: Path) -> list[Path]:
-    """Writes steps.png, trade-off.png and samples.png, those of which there is a curve. names: of all the study's rows,
-    from whose order the colours come."""
+    """Writes steps.png, trade-off.png, guidance.png and samples.png, those of which there is a curve. names: of all the
+    study's rows, from whose order the colours come."""
     styles = {name: style(number) for number, name in enumerate(names)}
     rows = results["rows"]
     drawn = [
         _against_x(rows, styles, "steps", "sampling steps", ("success", "outside_ratio"), logarithmic=True),
-        _trade_off(rows, styles),
+        _trade_off(rows, styles, "image_guidance_scale", "image guidance s_I"),
+        _trade_off(rows, styles, "guidance_scale", "guidance s_T"),
         _against_x(rows, styles, "samples", "pictures seen in training", ("success", "outside_ratio")),
     ]
     paths = []
-    for name, figure in zip(("steps.png", "trade-off.png", "samples.png"), drawn, strict=True):
+    for name, figure in zip(("steps.png", "trade-off.png", "guidance.png", "samples.png"), drawn, strict=True):
         if figure is not None:
             folder.mkdir(parents=True, exist_ok=True)
             FigureCanvasAgg(figure)
@@ -80,17 +81,15 @@ def _against_x(
     return _finish(picture, panels)
 
 
-def _trade_off(rows: Sequence[Row], styles: Mapping[str, Any]) -> Figure | None:
-    """What is kept against what is done, as s_I moves: InstructPix2Pix's figure. The ends of a curve bear their s_I."""
-    shown = [row for row in rows if row["curves"].get("image_guidance_scale")]
-    if not any(
-        _mean(point, "direction") is not None for row in shown for point in row["curves"]["image_guidance_scale"]
-    ):
+def _trade_off(rows: Sequence[Row], styles: Mapping[str, Any], curve: str, label: str) -> Figure | None:
+    """What is kept against what is done, as a scale moves: InstructPix2Pix's figure. A line's ends bear the scale."""
+    shown = [row for row in rows if row["curves"].get(curve)]
+    if not any(_mean(point, "direction") is not None for row in shown for point in row["curves"][curve]):
         return None
     picture, panels = _panels(2)
     for panel, figure in zip(panels, ("clip_i", "outside_ratio"), strict=True):
         for row in shown:
-            points = row["curves"]["image_guidance_scale"]
+            points = row["curves"][curve]
             points = [p for p in points if _mean(p, figure) is not None and _mean(p, "direction") is not None]
             x, y = ([_mean(point, name) for point in points] for name in ("direction", figure))
             bars = {f"{axis}err": [_sd(p, name) for p in points] for axis, name in (("x", "direction"), ("y", figure))}
@@ -101,7 +100,7 @@ def _trade_off(rows: Sequence[Row], styles: Mapping[str, Any]) -> Figure | None:
         panel.locator_params(axis="x", nbins=6)
         panel.set_xlabel(heading("direction"))
         panel.set_ylabel(heading(figure))
-    panels[0].set_title("image guidance s_I moves along each line", fontsize=9, loc="left")
+    panels[0].set_title(f"{label} moves along each line", fontsize=9, loc="left")
     return _finish(picture, panels)
 
 

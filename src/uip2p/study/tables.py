@@ -79,6 +79,7 @@ def report(results: Mapping[str, Any]) -> str:
     for split in splits[1:]:
         text += section(f"The {split} split, {test['splits'][split]} single edits", part(split, "single-turn", "all"))
     text += _curve("steps", "Steps", lambda x: f"{x:g}", rows)
+    text += _curve("guidance_scale", "Guidance scale s_T", lambda x: f"{x:g}", rows)
     text += _curve("image_guidance_scale", "Image guidance scale s_I", lambda x: f"{x:g}", rows)
     text += _curve("samples", "Pictures seen", lambda x: f"{x:,.0f}", rows)
     text += _sampling(results)
