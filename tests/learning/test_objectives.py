@@ -101,7 +101,8 @@ def test_a_base_sees_nothing_the_picture_or_a_faulty_one_in_the_given_shares():
     objective = DenoiseObjective(build_editor(wide=False), DenoiseConfig(identity=0.3, repair=0.4), Settings())
     x, draw = pictures(SEEN), Draw(0, 1, range(64))
     faulty = damage(x, pictures(SEEN, "other"), draw)
-    seen, own, wrong = objective.condition(SEEN, x, draw), *(objective.editor.encode(p)[1] for p in (x, faulty))
+    own, wrong = (objective.editor.encode(p)[1] for p in (x, faulty))
+    seen = objective.condition(SEEN, x, own, draw)
     same = lambda a, b: torch.isclose(a, b, atol=1e-5).flatten(1).all(1).float()  # noqa: E731
     nothing, identity, repair = (same(seen, c) for c in (torch.zeros_like(own), own, wrong))
     assert (nothing + identity + repair >= 1).all()  # exchanged colours of a grey picture are no fault
@@ -109,7 +110,7 @@ def test_a_base_sees_nothing_the_picture_or_a_faulty_one_in_the_given_shares():
     objective(SEEN[:4], Draw(0, 0, range(4))).losses["denoise"].sum().backward()
     grad = objective.editor.unet.conv_in.weight.grad
     assert grad is not None and grad[:, 4:].abs().sum() > 0
-    assert DenoiseObjective(build_editor(wide=False), DenoiseConfig(), Settings()).condition(SEEN, x, draw) is None
+    assert DenoiseObjective(build_editor(wide=False), DenoiseConfig(), Settings()).condition(SEEN, x, own, draw) is None
 
 
 def test_a_base_that_saw_pictures_is_exported_with_what_it_learned(tmp_path):
