@@ -51,6 +51,8 @@ def test_a_step_is_the_formula():
         adamw.step()
     assert torch.allclose(kernel.flatten(1), expected, atol=1e-6)
     assert torch.equal(bias, plain), "what is no matrix is AdamW's"
+    with pytest.raises(ValueError, match="no closure"):
+        muon.step(lambda: 0.0)
 
 
 def test_whom_it_is_for():

@@ -187,6 +187,17 @@ def test_another_training_is_not_mixed_into_a_run(tmp_path, change, says):
         run(tmp_path, **{"recipe": {"loss": {"weight": 1}}} | change)
 
 
+def test_a_run_from_before_a_setting_came_had_its_default(tmp_path):
+    run(tmp_path, steps=3)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    del config["train"]["optimizer"]
+    path.write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"train\.optimizer is not set in this run, and is 'muon'"):
+        run(tmp_path, steps=6, optimizer="muon")
+    run(tmp_path, steps=6)
+
+
 def test_other_frozen_weights_are_another_training(tmp_path):
     run(tmp_path)
     objective = Denoiser()

@@ -1,6 +1,7 @@
 import pytest
 
 from uip2p.errors import UserError
+from uip2p.learning.recipes import read_recipe
 from uip2p.study.config import RowConfig, Sampling, SweepConfig, load_study, study_names
 
 STUDY = """
@@ -35,6 +36,13 @@ def test_rows_have_seeds_folders_and_names(tmp_path):
         study.select(["three"])
 
 
+def test_overrides_of_all_rows_come_before_a_rows_own(tmp_path):
+    text = STUDY.replace('root = "r"', 'root = "r"\nset = ["train.steps=5", "train.seed=3"]')
+    one, two = load(tmp_path, text.replace("seeds = [7]", 'set = ["train.steps=6"]')).rows
+    assert one.set == ("train.steps=5", "train.seed=3")
+    assert read_recipe(two.recipe, two.set)["train"]["steps"] == 6 and two.set[:2] == one.set
+
+
 def test_the_grid_is_every_combination_cheapest_first():
     grid = SweepConfig(steps=(5, 1), guidance_scale=(2.0,), image_guidance_scale=(1.5, 1.0)).grid()
     assert grid == [Sampling(1, 2.0, 1.0), Sampling(1, 2.0, 1.5), Sampling(5, 2.0, 1.0), Sampling(5, 2.0, 1.5)]
@@ -49,6 +57,8 @@ def test_the_grid_is_every_combination_cheapest_first():
         ('"+ two (full)"', '"+"', "needs a letter or a digit"),
         ("study-cycle", "study-cycel", r"row 2.*no recipe 'study-cycel'"),
         ("seeds = [7]", 'set = ["lossy.similarity=0"]', r"row 2.*unknown key 'lossy'"),
+        ('root = "r"', 'root = "r"\nset = ["lossy.similarity=0"]', r"row 1.*unknown key 'lossy'"),
+        ('root = "r"', 'root = "r"\ntest = { against = "three" }', r"no row 'three'"),
         ("steps = [2, 1]", "steps = []", "sweep: steps must have a value"),
         ("steps = [2, 1]", 'maximise = "beauty", steps = [1]', "maximise must be one of l1.*'beauty'"),
         ('root = "r"', 'root = "r"\ntest = { splits = { moon = 3 } }', "composition and language, not 'moon'"),

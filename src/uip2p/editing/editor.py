@@ -21,7 +21,7 @@ from uip2p.editing.instructions import check_instruction
 from uip2p.editing.residual import transfer
 from uip2p.editing.reversibility import Check, Encoder, Words, edit_checked
 from uip2p.editing.sampling import noise_generators, sample
-from uip2p.errors import UserError
+from uip2p.errors import UserError, first_line
 from uip2p.images import Source, load_image, to_tensor, to_uint8
 from uip2p.models.folder import Parts, check_editor, load_pipeline
 
@@ -238,9 +238,8 @@ def pick_device(device: str | torch.device | None) -> torch.device:
     try:
         torch.empty(1, device=device)
         return torch.device(device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"the device '{device}' cannot be used ({reason}). Use cpu, cuda or mps.") from error
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch asserts that it was built with CUDA
+        raise UserError(f"the device '{device}' cannot be used ({first_line(error)}). Use cpu, cuda or mps.") from error
 
 
 def changed_share(before: Image.Image, after: Image.Image) -> float:

@@ -7,7 +7,7 @@
     z_r = x0(U([z', z_e / s], t', R));        I_r = D(z_r / s)      reverse edit; gradients flow through z_e
 
 and the four losses of `losses.py` hold x, I_e and I_r together. No edited picture exists anywhere.
-Off in the paper's recipe, on in the miniature's, each a field of `CycleConfig`: augmentation in front of CLIP, the
+Off in the paper's recipe, each a field of `CycleConfig`: augmentation in front of CLIP, the
 prior (which keeps the model able to draw and to leave alone), the frozen base's direction, rollout input and
 straight-through routing, shifted or truncated timesteps, an identity warm-up, a patch-level CLIP term.
 """
@@ -235,9 +235,9 @@ class CycleObjective(nn.Module):
         return (prediction - target).square().flatten(1).mean(1)
 
     def base_direction_loss(self, batch: Batch, draw: Draw, z: Tensor, z_e: Tensor) -> Tensor:
-        """What the frozen base would change in the edit beyond what it would change in the source, [B]."""
-        last = len(self.editor.alpha_bar) - 1
-        t = 100 + draw.integers("base/t", last - 149).to(z.device)
+        """What the frozen base would change in the edit beyond what it would change in the source, [B] ≥ 0. z, z_e:
+        [B, C, h, w]. At noise where its word counts: with less it only copies, with more it guesses."""
+        t = 100 + draw.integers("base/t", len(self.editor.alpha_bar) - 150).to(z.device)
         told = texts(batch, "caption"), texts(batch, "edited_caption")
         noise = self._latent_noise(draw, "base/ε", z)
         return self.base.direction_loss(self.editor, z, z_e, *told, t, noise, self.config.base_guidance)

@@ -21,7 +21,8 @@ class FrozenBase(nn.Module):
 
     @torch.no_grad()
     def estimate(self, editor: LatentEditor, noisy: Tensor, t: Tensor, captions: list[str], guidance: float) -> Tensor:
-        """x̂0, [B, C, h, w], from the caption alone: the half of the input that holds a picture is zero."""
+        """x̂0 of noisy [B, C, h, w] at t, int64 [B], from B captions alone: the half of the input for a picture is
+        zero. guidance: the scale against the null text; 1 costs one evaluation, others two."""
         inputs = torch.cat([noisy, torch.zeros_like(noisy)], dim=1)
 
         def say(words: list[str]) -> Tensor:
@@ -45,7 +46,9 @@ class FrozenBase(nn.Module):
         noise: Tensor,
         guidance: float,
     ) -> Tensor:
-        """Does it find z_e as likely under T_ed as it finds z under T_in? [B]
+        """Does it find z_e as likely under T_ed as it finds z under T_in? [B] ≥ 0.
+
+        z, z_e, noise [B, C, h, w]; t int64 [B].
 
         r = (z_e − x̂0(z_e + noise, T_ed)) − (z − x̂0(z + noise, T_in)), same noise and timestep: what the base would
         change in the edited picture beyond what it would change in the source, so that its own faults cancel (delta

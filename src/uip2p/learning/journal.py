@@ -18,6 +18,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tqdm import tqdm
 
 from uip2p.errors import UserError
 from uip2p.learning import checkpoint
+from uip2p.learning.train_config import TrainConfig
 
 try:
     import fcntl
@@ -65,6 +67,9 @@ def is_locked(out: Path) -> bool:
     return False
 
 
+DEFAULTS = {f"train.{setting.name}": setting.default for setting in fields(TrainConfig)}
+
+
 def check_config(path: Path, config: Mapping[str, Any], free: set[str]) -> None:
     """Compare with the config of the run that is in this folder, then write it down. UserError: see compare_config."""
     compare_config(path, config, free)
@@ -82,7 +87,8 @@ def compare_config(path: Path, config: Mapping[str, Any], free: set[str]) -> Non
         raise UserError(f"{path}: cannot be read; put it back, or train into another folder.") from None
     old, new = _flat(before), _flat(config)
     for name in sorted(old.keys() | new.keys()):
-        newer = name not in old and not name.startswith("recipe.")  # a setting that came after this run
+        # A setting that came after this run: it was trained with what is the default now.
+        newer = name not in old and not name.startswith("recipe.") and new[name] == DEFAULTS.get(name, new[name])
         if old.get(name) != new.get(name) and name not in free and not newer:
             was, now = (f"is {side[name]!r}" if name in side else "is not set" for side in (old, new))
             raise UserError(

@@ -4,6 +4,8 @@
 
 (K. Jordan et al., 2024, kellerjordan.github.io/posts/muon.) A gradient's few strong directions drown the weak ones, and
 short training has no time to wait for those: an orthogonal update moves all of them alike.
+
+torch.optim.Muon takes matrices and no kernels, and multiplies in bf16, which most CPUs emulate. This one is fp32.
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ class Muon(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
+        """One update of all that has a gradient. ValueError: a closure, as matrices would have moved before it ran."""
+        if closure is not None:
+            raise ValueError("Muon takes no closure")
         by_shape: dict[tuple[int, ...], list[tuple[Tensor, Tensor, dict[str, Any]]]] = defaultdict(list)
         for group in self.param_groups:
             for p in group["params"] if group.get("orthogonal") else ():
@@ -39,7 +44,7 @@ class Muon(torch.optim.AdamW):
             for update, (p, _, group) in zip(orthogonal(torch.stack([m[1] for m in members])), members, strict=True):
                 p.mul_(1 - group["lr"] * group["weight_decay"])
                 p.add_(update.view_as(p), alpha=-GAIN * group["lr"] * max(1, rows / columns) ** 0.5)
-        return super().step(closure)
+        return super().step()
 
     def _momentum(self, p: Tensor) -> Tensor:
         state = self.state[p]

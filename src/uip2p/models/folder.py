@@ -15,7 +15,7 @@ import transformers
 from diffusers import AutoencoderKL, SchedulerMixin, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from uip2p.errors import UserError
+from uip2p.errors import UserError, first_line
 from uip2p.models.settings import SETTINGS_FILE, Settings, load_settings, read_json
 from uip2p.models.settings import save_settings as save_settings
 
@@ -115,7 +115,7 @@ def _download(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=wanted))
     except Exception as error:  # the hub's client raises from three libraries
         raise UserError(
-            f"{name}: there is no such folder here, and the hub gave no such model ({_first_line(error)}). "
+            f"{name}: there is no such folder here, and the hub gave no such model ({first_line(error)}). "
             "Check the name, or the connection."
         ) from error
 
@@ -140,7 +140,7 @@ def _load(model_class: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:
             )  # fmt: skip
     except Exception as error:  # an unreadable file fails in diffusers, transformers, safetensors or torch
         raise UserError(
-            f"{weights}: cannot be loaded ({_first_line(error)}). Copy or export the model again."
+            f"{weights}: cannot be loaded ({first_line(error)}). Copy or export the model again."
         ) from error
     if missing := sorted(found["missing_keys"]):
         raise UserError(
@@ -165,7 +165,7 @@ def _load_tokenizer(folder: Path, vocab_size: int) -> CLIPTokenizer:
         with _quiet():
             tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # tokenizers raises bare Exception
-        raise UserError(f"{folder}: cannot be loaded ({_first_line(error)}). Copy the model again.") from error
+        raise UserError(f"{folder}: cannot be loaded ({first_line(error)}). Copy the model again.") from error
     if len(tokenizer) > vocab_size:
         raise UserError(
             f"{folder}: {len(tokenizer)} tokens, and text_encoder/ knows {vocab_size}. Use both from one model."
@@ -183,7 +183,7 @@ def _load_scheduler(folder: Path, index: dict[str, Any]) -> Any:
         with _quiet():
             return cast(Any, scheduler_class).from_pretrained(folder)
     except Exception as error:  # each scheduler refuses in its own way
-        raise UserError(f"{path}: cannot be used ({_first_line(error)}). Correct it.") from error
+        raise UserError(f"{path}: cannot be used ({first_line(error)}). Correct it.") from error
 
 
 def _check_fit(folder: Path, unet: Any, vae: Any, text_encoder: Any) -> None:
@@ -218,10 +218,6 @@ def _unet_size(unet: Any) -> int:
 
 def _and_more(found: list[Any]) -> str:
     return f", and {len(found) - 1} more" if len(found) > 1 else ""
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
@@ -109,20 +109,22 @@ class RowConfig:
 @dataclass(frozen=True)
 class StudyConfig:
     """root: where the shared stages lie and the rows are trained. judge: a stage's name or a folder. seeds: of the
-    training, for every row that has none of its own; each has other data and other draws."""
+    training, for every row that has none of its own; each has other data and other draws. set: overrides of every
+    row's recipe, before the row's own."""
 
     root: Path
     seeds: tuple[int, ...]
     sweep: SweepConfig
     about: str = ""
     judge: str = "judge"
+    set: tuple[str, ...] = ()
     test: TestConfig = field(default_factory=TestConfig)
     curves: CurvesConfig = field(default_factory=CurvesConfig)
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study as its file says it; `rows` have their seeds filled in."""
+    """A study as its file says it; `rows` have their seeds and the overrides of all filled in."""
 
     name: str
     config: StudyConfig
@@ -166,6 +168,7 @@ def _rows(tables: Sequence[dict], config: StudyConfig, where: str) -> Iterable[R
     for number, table in enumerate(tables, 1):
         filled = {"seeds": list(config.seeds), **table} if isinstance(table, dict) else table
         row = from_dict(RowConfig, filled, f"{where}, row {number}")
+        row = replace(row, set=(*config.set, *row.set))
         at = f"{where}, row {number} ({row.name!r})"
         _check(bool(row.slug), f"{at}: the name needs a letter or a digit; its folder is called by it")
         _check(row.slug not in slugs, f"{at}: its folder would be that of row {slugs.get(row.slug)!r}; change the name")
