@@ -94,8 +94,9 @@ def _trade_off(rows: Sequence[Row], styles: Mapping[str, Any], curve: str, label
             x, y = ([_mean(point, name) for point in points] for name in ("direction", figure))
             bars = {f"{axis}err": [_sd(p, name) for p in points] for axis, name in (("x", "direction"), ("y", figure))}
             panel.errorbar(x, y, **bars, label=row["name"], elinewidth=0.6, **styles[row["name"]])
-            for at in {0, len(points) - 1} if points else ():
-                text = f"{points[at]['x']:g}"
+            still = len(set(zip(x, y, strict=True))) == 1  # as with s_I where guidance is off: one place, one label
+            for at in ({0} if still else {0, len(points) - 1}) if points else ():
+                text = "any" if still else f"{points[at]['x']:g}"
                 panel.annotate(text, (x[at], y[at]), xytext=(4, 4), textcoords="offset points", fontsize=7)
         panel.locator_params(axis="x", nbins=6)
         panel.set_xlabel(heading("direction"))
