@@ -14,6 +14,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, C
 from transformers.image_processing_utils import BaseImageProcessor
 
 from uip2p.errors import UserError
+from uip2p.models.folder import quiet
 
 
 class Clip(nn.Module):
@@ -160,9 +161,10 @@ def load_clip(folder: str | Path, device: str | torch.device = "cpu") -> Clip:
     fp16 weights on disk become fp32. Raises UserError if the folder is not a CLIP.
     """
     try:
-        model = CLIPModel.from_pretrained(str(folder), dtype=torch.float32, use_safetensors=True)
-        tokenizer = CLIPTokenizer.from_pretrained(str(folder))
-        processor, _ = BaseImageProcessor.get_image_processor_dict(str(folder))
+        with quiet():
+            model = CLIPModel.from_pretrained(str(folder), dtype=torch.float32, use_safetensors=True)
+            tokenizer = CLIPTokenizer.from_pretrained(str(folder))
+            processor, _ = BaseImageProcessor.get_image_processor_dict(str(folder))
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: not a CLIP folder that transformers can load ({error}).") from error
     return Clip(model, tokenizer, processor["image_mean"], processor["image_std"]).freeze().to(device)

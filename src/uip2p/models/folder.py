@@ -133,7 +133,7 @@ def _load(model_class: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:
     if issubclass(model_class, diffusers.ModelMixin):
         options = {"torch_dtype": dtype, "low_cpu_mem_usage": False}  # else it stops at the first bad shape
     try:
-        with _quiet():
+        with quiet():
             model, found = model_class.from_pretrained(
                 folder / part, use_safetensors=True, local_files_only=True, output_loading_info=True,
                 ignore_mismatched_sizes=True, **options,
@@ -162,7 +162,7 @@ def _load_tokenizer(folder: Path, vocab_size: int) -> CLIPTokenizer:
             if not (folder / file).is_file():
                 raise UserError(f"{folder / file}: this file is missing. Copy the model again.")
     try:
-        with _quiet():
+        with quiet():
             tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # tokenizers raises bare Exception
         raise UserError(f"{folder}: cannot be loaded ({first_line(error)}). Copy the model again.") from error
@@ -180,7 +180,7 @@ def _load_scheduler(folder: Path, index: dict[str, Any]) -> Any:
     if not (isinstance(scheduler_class, type) and issubclass(scheduler_class, SchedulerMixin)):
         raise UserError(f"{path}: diffusers has no scheduler called '{name}'. Correct _class_name.")
     try:
-        with _quiet():
+        with quiet():
             return cast(Any, scheduler_class).from_pretrained(folder)
     except Exception as error:  # each scheduler refuses in its own way
         raise UserError(f"{path}: cannot be used ({first_line(error)}). Correct it.") from error
@@ -221,7 +221,7 @@ def _and_more(found: list[Any]) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """We report what is wrong ourselves, once."""
     loggers: list[Any] = [diffusers.utils.logging, transformers.utils.logging]
     levels = [logger.get_verbosity() for logger in loggers]
