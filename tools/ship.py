@@ -18,7 +18,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 
 ASSETS = Path(__file__).parents[1] / "src/uip2p/assets"
-STAGES = {"base": "base-mini", "finish": "uip2p-mini", "clip": "clip", "judge": "clip-judge"}
+STAGES = {"base": "base-mini", "cycle": "uip2p-mini", "clip": "clip", "judge": "clip-judge"}
 LIMIT = 40_000_000  # bytes: the whole package has to stay a quick install
 
 

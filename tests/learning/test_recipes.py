@@ -61,8 +61,10 @@ def root(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize("recipe", ["mini-start", "mini-cycle", "mini-finish", "mini-paired", "mini-demo"])
+@pytest.mark.parametrize("recipe", ["mini-cycle", "mini-finetune", "mini-paired", "mini-demo"])
 def test_an_editor_comes_out_that_stock_diffusers_runs(root, recipe):
+    if recipe == "mini-finetune":
+        assert train("mini-cycle", root) == 0  # what it starts from, where it is not trained yet
     assert train(recipe, root) == 0
     out = root / family_and_stage(recipe)[1]
     pipe = StableDiffusionInstructPix2PixPipeline.from_pretrained(out / "model", safety_checker=None)
@@ -76,9 +78,17 @@ def test_an_editor_comes_out_that_stock_diffusers_runs(root, recipe):
     assert any(not torch.equal(a, b) for a, b in zip(pipe.unet.parameters(), before.unet.parameters(), strict=True))
 
 
-def test_the_base_is_a_widened_text_to_image_model(root):
-    pipe = StableDiffusionInstructPix2PixPipeline.from_pretrained(root / "base/model", safety_checker=None)
-    assert pipe.unet.config.in_channels == 8 and pipe.unet.conv_in.weight[:, 4:].abs().sum() == 0
+@pytest.mark.parametrize("sees", [True, False])
+def test_the_base_is_a_widened_text_to_image_model(root, tmp_path, sees):
+    """One that never saw a picture does not look at it yet; the recipe's own has learned to."""
+    folder = root / "base"
+    if not sees:
+        folder = tmp_path / "base"
+        overrides = [*FEW, *TINY["mini-base"], "loss.identity=0.0", "loss.repair=0.0"]
+        sets = [f"--set={override}" for override in overrides]
+        assert main(["train", "--recipe", "mini-base", "--root", str(root), "--out", str(folder), *sets]) == 0
+    pipe = StableDiffusionInstructPix2PixPipeline.from_pretrained(folder / "model", safety_checker=None)
+    assert pipe.unet.config.in_channels == 8 and bool(pipe.unet.conv_in.weight[:, 4:].abs().sum() > 0) == sees
 
 
 def test_ones_own_folder_trains_the_cycle(root, tmp_path):
@@ -86,7 +96,7 @@ def test_ones_own_folder_trains_the_cycle(root, tmp_path):
     assert main(["scenes", "--count", "6", "--size", "32", "--out", str(folder)]) == 0
     out = tmp_path / "out"
     overrides = [f"--set={o}" for o in FEW]
-    arguments = ["train", "--recipe", "mini-cycle", "--root", str(root), "--out", str(out), "--data", str(folder)]
+    arguments = ["train", "--recipe", "mini-finetune", "--root", str(root), "--out", str(out), "--data", str(folder)]
     assert main([*arguments, *overrides]) == 0
     assert json.loads((out / "model/uip2p.json").read_text())["vocabulary"] is None  # one's own words are open
 
@@ -140,8 +150,8 @@ def test_only_the_miniature_falls_back_on_what_ships(tmp_path):
     assert find("base", tmp_path, "mini").endswith("base-mini")
     with pytest.raises(UserError, match=r"no trained base yet.*--recipe study-base"):
         find("base", tmp_path, "study")
-    with pytest.raises(UserError, match="study has no stage 'start'"):
-        find("start", tmp_path, "study")
+    with pytest.raises(UserError, match="sd15 has no stage 'base'"):
+        find("base", tmp_path, "sd15")
     with pytest.raises(UserError, match="--recipe study-clip"):
         build("study-cycle", read_recipe("study-cycle"), tmp_path)
 

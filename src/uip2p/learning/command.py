@@ -15,7 +15,7 @@ from uip2p.learning.trainer import train
 # A family of recipes → its stages, in the order in which one needs another. Recipe `study-base` is stage `base` of
 # `study`. `mini`: the whole miniature. `study`: what every row of a study shares; `uip2p study` trains the rows.
 FAMILIES = {
-    "mini": ("autoencoder", "clip", "judge", "base", "start", "cycle", "finish", "paired"),
+    "mini": ("autoencoder", "clip", "judge", "base", "cycle", "paired"),
     "study": ("autoencoder", "clip", "judge", "base"),
 }
 

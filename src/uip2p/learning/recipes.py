@@ -47,9 +47,7 @@ SHIPPED = {
     "clip": PACKAGE / "assets/clip",
     "judge": PACKAGE / "assets/clip-judge",
     "base": PACKAGE / "assets/base-mini",
-    "start": PACKAGE / "assets/uip2p-mini",  # for a fine-tuning on pictures of one's own
     "cycle": PACKAGE / "assets/uip2p-mini",
-    "finish": PACKAGE / "assets/uip2p-mini",
 }
 
 
