@@ -21,10 +21,10 @@ seeds = [7]
 """
 
 
-def load(tmp_path, text):
+def load(tmp_path, text, overrides=()):
     path = tmp_path / "s.toml"
     path.write_text(text)
-    return load_study(str(path))
+    return load_study(str(path), overrides)
 
 
 def test_rows_have_seeds_folders_and_names(tmp_path):
@@ -38,9 +38,11 @@ def test_rows_have_seeds_folders_and_names(tmp_path):
 
 def test_overrides_of_all_rows_come_before_a_rows_own(tmp_path):
     text = STUDY.replace('root = "r"', 'root = "r"\nset = ["train.steps=5", "train.seed=3"]')
-    one, two = load(tmp_path, text.replace("seeds = [7]", 'set = ["train.steps=6"]')).rows
-    assert one.set == ("train.steps=5", "train.seed=3")
-    assert read_recipe(two.recipe, two.set)["train"]["steps"] == 6 and two.set[:2] == one.set
+    one, two = load(tmp_path, text.replace("seeds = [7]", 'set = ["train.steps=6"]'), ["train.seed=4"]).rows
+    assert one.set == ("train.steps=5", "train.seed=3", "train.seed=4"), "the command line's after the study's"
+    assert read_recipe(two.recipe, two.set)["train"]["steps"] == 6 and two.set[:3] == one.set
+    with pytest.raises(UserError, match=r"row 1.*unknown key 'lossy'"):
+        load(tmp_path, STUDY, ["lossy.similarity=0"])
 
 
 def test_the_grid_is_every_combination_cheapest_first():

@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("study", metavar="NAME", help=f"{', '.join(study_names())}, or a .toml file")
     add("--only", nargs="+", default=[], metavar="ROW", help="train and measure these rows (names, or their folders')")
+    add("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="override every row's recipe")
     add("--jobs", type=int, default=2, help="processes at once; each has its share of the cores (default: 2)")
     add("--dry-run", action="store_true", help="print the plan, what is done and the hours that are left, and stop")
     add("--no-train", action="store_true", help="measure what is trained already, and nothing else")
@@ -37,17 +38,18 @@ def run(args: argparse.Namespace) -> None:
     quiet_libraries()
     if args.jobs < 1:
         raise UserError("--jobs starts at 1")
-    study = load_study(args.study)
+    study = load_study(args.study, args.overrides)
     rows = study.select(args.only)
     if args.dry_run:
         print(plan(study, rows, args.jobs))
         return
-    where = ["--out", str(args.out)] if args.out else []
+    options = [argument for override in args.overrides for argument in ("--set", override)]
+    options += ["--out", str(args.out)] if args.out else []
     out = args.out or Path("docs/results") / study.name
     faults = {} if args.no_train else train_all(study, rows, args.jobs)
     evaluator = Evaluator(find_judge(study), args.jobs)
     faults |= measure(study, rows, evaluator)
-    results = assemble(study, evaluator, shlex.join(["uip2p", "study", args.study, *where]))
+    results = assemble(study, evaluator, shlex.join(["uip2p", "study", args.study, *options]))
     if results["rows"]:
         for path in write(study, results, samples(study, evaluator), out):
             print(path)

@@ -145,8 +145,9 @@ def study_names() -> list[str]:
     return sorted(path.stem for path in STUDIES.glob("*.toml"))
 
 
-def load_study(name: str) -> Study:
-    """A shipped study, or a file ending in .toml. UserError names the row and the field that is wrong."""
+def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
+    """A shipped study, or a file ending in .toml. overrides: of every row's recipe, after the study's own and before
+    the row's. UserError names the row and the field that is wrong."""
     path = Path(name) if name.endswith(".toml") else STUDIES / f"{name}.toml"
     if not path.is_file():
         raise UserError(f"no study {name!r}: there are {', '.join(study_names())}, or give a file ending in .toml")
@@ -154,6 +155,7 @@ def load_study(name: str) -> Study:
     where = f"study {path.stem}"
     check_keys(tables, ("study", "row"), where)
     config = from_dict(StudyConfig, tables.get("study", {}), f"{where} [study]")
+    config = replace(config, set=(*config.set, *overrides))
     rows = tables.get("row", [])
     if not isinstance(rows, list) or not rows:
         raise UserError(f"{where}: it has no rows; each starts with [[row]].")
