@@ -41,9 +41,9 @@ LOSSES = {  # as the trainer writes them -> as a person reads them
 }  # fmt: skip
 TRAINING = """In {seconds} seconds just now, the base, which can draw but has never edited, took {steps} training steps
 on {pictures} pictures. Each step edits a picture by its instruction, and edits the result back by the reverse
-instruction: the edit has to move the picture as the words moved, to fit the new caption, to look at the same place both
-ways, and to be undone. Nobody ever shows it an edited picture. The thin line is each step, the thick line a running
-mean. The editor above has had the same kind of training, for longer."""
+instruction: the edit has to move the picture as the words moved, to fit the new caption, and to be undone. Nobody ever
+shows it an edited picture. The thin line is each step, the thick line a running mean. The editor above has had the same
+kind of training, for longer."""
 
 Curves = dict[str, tuple[list[float], list[float]]]
 
@@ -169,7 +169,8 @@ def learn(out: Path, seconds: float, overrides: Sequence[str]) -> tuple[Curves, 
         rows = [row for row in map(json.loads, log.read_text().splitlines()) if "total" in row]
     write_atomic(out / "training.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
     steps = [row["step"] for row in rows]
-    curves = {title: (steps, [row[name] for row in rows]) for name, title in LOSSES.items() if name in rows[0]}
+    used = [name for name in LOSSES if any(row.get(name) for row in rows)]  # a loss of weight 0 is no curve
+    curves = {LOSSES[name]: (steps, [row[name] for row in rows]) for name in used}
     last = rows[-1]
     return curves, TRAINING.format(seconds=f"{last['seconds']:.0f}", steps=last["step"], pictures=last["images"])
 
