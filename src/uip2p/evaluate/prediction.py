@@ -16,7 +16,7 @@ from uip2p.evaluate.report import APPENDIX, group
 
 PREDICTORS = ("reversibility", "direction", "score")
 DRAWS = 500
-PRECISION = 0.75  # "likely failed" has to be true in three of four cases
+PRECISION = 0.8  # "likely failed" has to be true in four of five cases
 LEAST = 20  # and of this many edits at least, or it is chance
 
 Row = dict[str, Any]
