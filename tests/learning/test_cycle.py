@@ -67,10 +67,10 @@ def test_the_reverse_pass_sends_gradients_through_the_edited_picture():
     read = objective.editor.read
 
     def watched(words):
-        states, content = read(words)
-        states.retain_grad()
-        seen[tuple(words)] = states
-        return states, content
+        told = read(words)
+        told.states.retain_grad()
+        seen[tuple(words)] = told.states
+        return told
 
     objective.editor.read = watched
     objective(BATCH, DRAW).losses["reconstruction"].sum().backward()
@@ -83,9 +83,9 @@ def test_back_translation_starts_from_the_models_own_edit_and_aims_at_the_pictur
     seen = {}
     predict = objective.editor.predict
 
-    def watched(noisy, image, t, states):
+    def watched(noisy, image, t, told, tap=None):
         seen["condition"] = image
-        return predict(noisy, image, t, states)
+        return predict(noisy, image, t, told, tap)
 
     objective.editor.predict = watched
     z, c = (torch.randn(3, 4, 8, 8) for _ in range(2))
@@ -129,8 +129,8 @@ def test_timesteps_are_independent_and_bounded():
 def test_rollout_replaces_the_noised_source_by_the_models_own_way():
     source, rollout = build(CycleConfig()), build(CycleConfig(rollout=1.0, rollout_steps=2))
     z = torch.randn(3, 4, 8, 8)
-    t, states = torch.tensor([0, 300, 999]), source.editor.read(["a car"] * 3)[0]
-    a, b = (o.start(z, torch.zeros_like(z), t, states, DRAW) for o in (source, rollout))
+    t, told = torch.tensor([0, 300, 999]), source.editor.read(["a car"] * 3)
+    a, b = (o.start(z, torch.zeros_like(z), t, told, DRAW) for o in (source, rollout))
     assert not torch.allclose(a[:2], b[:2], atol=0.1)
     assert not torch.allclose(b[0], z[0], atol=0.1)  # at t = 0 the noised source is the source; the rollout is not
     # From t = 999 there is nowhere to go: the rollout is the noise itself.
@@ -150,12 +150,12 @@ def test_a_shift_favours_noisy_timesteps_and_keeps_the_range():
 
 def test_straight_through_shows_the_finished_sample_and_teaches_the_estimate():
     objective = build(CycleConfig(straight_through=True, rollout_steps=3, dropout=0.0))
-    z, t, states = torch.randn(3, 4, 8, 8), torch.tensor([300, 600, 999]), objective.editor.read(["a car"] * 3)[0]
-    z_e = objective.editor.estimate(z, z, t, states)
-    finished = objective.finish(z, z_e, z, t, states)
+    z, t, told = torch.randn(3, 4, 8, 8), torch.tensor([300, 600, 999]), objective.editor.read(["a car"] * 3)
+    z_e = objective.editor.estimate(z, z, t, told)
+    finished = objective.finish(z, z_e, z, t, told)
     assert not finished.requires_grad and not torch.allclose(finished, z_e, atol=1e-2)
     one = build(CycleConfig(straight_through=True, rollout_steps=1, dropout=0.0))
-    assert torch.equal(one.finish(z, z_e, z, t, states), z_e)  # nothing left to do: the estimate itself
+    assert torch.equal(one.finish(z, z_e, z, t, told), z_e)  # nothing left to do: the estimate itself
     decoded, decode = [], objective.editor.decode
     objective.editor.decode = lambda latents: decoded.append(latents) or decode(latents)
     assert grads(objective, "similarity") > 0  # through the estimate, as the finished sample has no gradient

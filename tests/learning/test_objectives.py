@@ -133,7 +133,7 @@ def test_the_baseline_is_trained_towards_the_target_and_shown_the_source():
     batch = [triplets[i] for i in range(4)]
     seen = {}
 
-    def perfect(noisy, image, t, states):
+    def perfect(noisy, image, t, told):
         seen["image"] = image
         signal, sigma = (v.view(-1, 1, 1, 1) for v in (editor.alpha_bar[t].sqrt(), (1 - editor.alpha_bar[t]).sqrt()))
         z = editor.encode(stack(batch, "target"))[0]

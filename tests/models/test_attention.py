@@ -2,7 +2,7 @@
 
 import torch
 
-from uip2p.models.attention import content_map, content_mask, cross_attention_maps
+from uip2p.models.attention import Tap, content_map, content_mask, tappable
 from uip2p.models.miniature import UnetConfig, build_unet
 
 CONFIG = UnetConfig(widths=(16, 32), attention=(True, True), heads=2, norm_groups=8)
@@ -11,6 +11,12 @@ CONFIG = UnetConfig(widths=(16, 32), attention=(True, True), heads=2, norm_group
 def tiny_unet():
     torch.manual_seed(0)
     return build_unet(CONFIG, latent_channels=4, latent_size=8, text_width=16).eval()
+
+
+def maps_of(unet, z, t, states, max_side=16):
+    tap = Tap(CONTENT, max_side)
+    output = unet(z, t, states, cross_attention_kwargs={"tap": tap}).sample
+    return output, tap.maps
 
 
 def inputs():
@@ -25,21 +31,17 @@ def inputs():
 CONTENT = torch.tensor([[False, True, True, False, False, False], [False, True, True, True, True, False]])
 
 
-def test_output_is_unchanged_and_the_processors_are_put_back():
+def test_output_is_unchanged_with_a_tap_and_without():
     unet, (z, t, states) = tiny_unet(), inputs()
     plain = unet(z, t, states).sample
-    before = list(unet.attn_processors.values())
-    with cross_attention_maps(unet, CONTENT) as maps:
-        tapped = unet(z, t, states).sample
-    assert torch.allclose(plain, tapped, atol=1e-6)
-    assert list(unet.attn_processors.values()) == before
+    untapped = tappable(unet)(z, t, states).sample
+    tapped, maps = maps_of(unet, z, t, states)
+    assert torch.equal(plain, untapped) and torch.allclose(plain, tapped, atol=1e-6)
     assert [m.shape[1] for m in maps] == [64, 16, 16, 16, 16, 64, 64]  # down, middle, up: 1 + 1 + 1 + 2 + 2 layers
 
 
 def test_only_small_layers_are_read():
-    unet, (z, t, states) = tiny_unet(), inputs()
-    with cross_attention_maps(unet, CONTENT, max_side=4) as maps:
-        unet(z, t, states)
+    _, maps = maps_of(tappable(tiny_unet()), *inputs(), max_side=4)
     assert maps and all(m.shape == (2, 16) for m in maps)
 
 
@@ -57,12 +59,26 @@ def test_a_map_is_diffusers_own_attention_reduced():
 
 
 def test_maps_carry_gradients_to_the_weights():
-    unet, (z, t, states) = tiny_unet(), inputs()
-    with cross_attention_maps(unet, CONTENT) as maps:
-        unet(z, t, states)
+    unet = tappable(tiny_unet())
+    _, maps = maps_of(unet, *inputs())
     sum(m.square().mean() for m in maps).backward()
     moved = {name: p.grad for name, p in unet.named_parameters() if "attn2.to_k" in name}
     assert moved and all(g is not None and g.abs().sum() > 0 for g in moved.values())
+
+
+def test_checkpointing_runs_a_layer_again_and_changes_neither_maps_nor_gradients():
+    found = []
+    for checkpointing in (False, True):
+        unet = tappable(tiny_unet()).train()
+        if checkpointing:
+            unet.enable_gradient_checkpointing()
+        output, maps = maps_of(unet, *inputs())
+        (output.square().mean() + sum(m.square().mean() for m in maps)).backward()
+        assert len(maps) == 7
+        found.append((output.detach(), maps, {name: p.grad for name, p in unet.named_parameters()}))
+    (plain, plain_maps, plain_grads), (again, again_maps, again_grads) = found
+    assert torch.equal(plain, again) and all(torch.equal(a, b) for a, b in zip(plain_maps, again_maps, strict=True))
+    assert all(torch.allclose(plain_grads[name], grad, atol=1e-6) for name, grad in again_grads.items())
 
 
 def test_text_without_content_gives_a_flat_map():

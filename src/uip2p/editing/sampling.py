@@ -11,19 +11,12 @@ from torch import Tensor
 
 from uip2p.editing.guidance import conditions, guide
 from uip2p.models.folder import Parts
+from uip2p.models.reading import Reading, ask, read
 
 
 def noise_generators(seeds: Sequence[int]) -> list[torch.Generator]:
     """One generator a picture, on the CPU: the same noise on every device, and in every batch."""
     return [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-
-
-def encode_texts(parts: Parts, texts: Sequence[str]) -> Tensor:
-    """B texts -> [B, T, D], T the longest that the model reads."""
-    tokens = parts.tokenizer(
-        list(texts), padding="max_length", max_length=parts.max_tokens, truncation=True, return_tensors="pt"
-    )
-    return parts.text_encoder(tokens.input_ids.to(parts.text_encoder.device))[0]
 
 
 def sample(
@@ -45,9 +38,9 @@ def sample(
     device, dtype = parts.unet.device, parts.unet.dtype
     seen = conditions(guidance_scale, image_guidance_scale)
 
-    text = encode_texts(parts, instructions).to(dtype)
-    null = encode_texts(parts, [""]).to(dtype).expand_as(text)
-    text = torch.cat([text if condition.text else null for condition in seen])
+    told = read(parts, instructions).to(dtype)
+    null = read(parts, [""]).to(dtype).repeat(len(instructions))
+    told = Reading.cat([told if condition.text else null for condition in seen])
     image = torch.cat([image_latents * float(condition.image) for condition in seen]).to(dtype)
 
     scheduler.set_timesteps(steps, device=device)
@@ -59,7 +52,7 @@ def sample(
 
     for t in scheduler.timesteps:
         noisy = scheduler.scale_model_input(torch.cat([latents] * len(seen)), t)
-        predictions = parts.unet(torch.cat([noisy, image], dim=1), t, encoder_hidden_states=text).sample
+        predictions = ask(parts.unet, torch.cat([noisy, image], dim=1), t, told, parts.vae_factor)
         predictions = predictions.unflatten(0, (len(seen), -1))
         prediction = guide(predictions, guidance_scale, image_guidance_scale)
         latents = scheduler.step(prediction, t, latents, **options, return_dict=False)[0]

@@ -38,10 +38,11 @@ from uip2p.learning.losses import (
 )
 from uip2p.learning.objective import Batch, Outcome, conditioning_dropout, drop, pictures, texts
 from uip2p.learning.randomness import Draw
-from uip2p.models.attention import cross_attention_maps
+from uip2p.models.attention import Tap
 from uip2p.models.clip import Clip
 from uip2p.models.folder import Settings, save_settings
 from uip2p.models.latent_editor import LatentEditor
+from uip2p.models.reading import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +99,18 @@ class CycleObjective(nn.Module):
         asked = [
             row["reverse_instruction" if warm else "instruction"] for row, warm in zip(batch, warming, strict=True)
         ]
-        forward_states, forward_content = editor.read(drop(asked, no_text))
-        reverse_states, reverse_content = editor.read(drop(texts(batch, "reverse_instruction"), no_text))
+        forward_text = editor.read(drop(asked, no_text))
+        reverse_text = editor.read(drop(texts(batch, "reverse_instruction"), no_text))
         seen = c * _column(~no_image)
 
-        z_t = self.start(z, seen, t, forward_states, draw)
-        with cross_attention_maps(editor.unet, forward_content, config.attention_side) as forward_maps:
-            z_e = editor.estimate(z_t, seen, t, forward_states)
+        forward_tap, reverse_tap = (Tap(text.content, config.attention_side) for text in (forward_text, reverse_text))
+        z_t = self.start(z, seen, t, forward_text, draw)
+        z_e = editor.estimate(z_t, seen, t, forward_text, forward_tap)
         if config.straight_through:
-            z_e = z_e + (self.finish(z_t, z_e, seen, t, forward_states) - z_e).detach()
+            z_e = z_e + (self.finish(z_t, z_e, seen, t, forward_text) - z_e).detach()
         noise = self._latent_noise(draw, "ε₂", z)
-        with cross_attention_maps(editor.unet, reverse_content, config.attention_side) as reverse_maps:
-            noisy = add_noise(z_e, noise, editor.alpha_bar, t_reverse)
-            z_r = editor.estimate(noisy, self.hand_over(z_e, draw), t_reverse, reverse_states)
+        noisy = add_noise(z_e, noise, editor.alpha_bar, t_reverse)
+        z_r = editor.estimate(noisy, self.hand_over(z_e, draw), t_reverse, reverse_text, reverse_tap)
         edited, reversed_ = editor.decode(torch.cat([z_e, z_r])).clamp(-1.2, 1.2).chunk(2)
 
         losses, logs = self.judge(batch, draw, x, edited, reversed_)
@@ -118,7 +118,7 @@ class CycleObjective(nn.Module):
             warm = warming.to(x)
             losses["direction"], losses["similarity"] = ((1 - warm) * losses[k] for k in ("direction", "similarity"))
             losses["identity"] = warm * root_mean_square((edited - x).flatten(1))
-        attention = attention_loss(forward_maps, reverse_maps, config.attention_reduce, config.attention_maps)
+        attention = attention_loss(forward_tap.maps, reverse_tap.maps, config.attention_reduce, config.attention_maps)
         losses["attention"] = config.attention * attention
         if config.prior:
             losses["prior"] = config.prior * self.prior_loss(batch, draw, z, c, z_e)
@@ -126,7 +126,7 @@ class CycleObjective(nn.Module):
             losses["base_direction"] = config.base_direction * self.base_direction_loss(batch, draw, z, z_e)
         return Outcome(losses, logs)
 
-    def start(self, z: Tensor, seen: Tensor, t: Tensor, states: Tensor, draw: Draw) -> Tensor:
+    def start(self, z: Tensor, seen: Tensor, t: Tensor, told: Reading, draw: Draw) -> Tensor:
         """z_t, [B, C, h, w]: the noised source, or for a share of samples the model's own way from pure noise to t.
 
         The noised source leaks "copy" at small t, where inference sees a half-edited picture instead.
@@ -142,12 +142,12 @@ class CycleObjective(nn.Module):
         with torch.no_grad():
             times = rollout_times(t[index], config.rollout_steps, len(editor.alpha_bar) - 1)
             for now, following in pairwise(times):
-                clean = editor.estimate(noisy, seen[index], now, states[index])
+                clean = editor.estimate(noisy, seen[index], now, told.take(index))
                 noisy = move_to(noisy, clean, editor.alpha_bar, now, following)
         return z_t.index_copy(0, index, noisy)
 
     @torch.no_grad()
-    def finish(self, z_t: Tensor, z_e: Tensor, seen: Tensor, t: Tensor, states: Tensor) -> Tensor:
+    def finish(self, z_t: Tensor, z_e: Tensor, seen: Tensor, t: Tensor, told: Reading) -> Tensor:
         """The edit as inference would finish it, [B, C, h, w]: `rollout_steps` − 1 more deterministic steps from t on.
 
         Straight-through routing (ByG): what follows sees this value, and the gradient goes to the one-step estimate.
@@ -157,7 +157,7 @@ class CycleObjective(nn.Module):
         noisy, clean = z_t, z_e
         for now, following in pairwise(times):
             noisy = move_to(noisy, clean, editor.alpha_bar, now, following)
-            clean = editor.estimate(noisy, seen, following, states)
+            clean = editor.estimate(noisy, seen, following, told)
         return clean
 
     def hand_over(self, z_e: Tensor, draw: Draw) -> Tensor:
@@ -226,11 +226,11 @@ class CycleObjective(nn.Module):
         conditions = torch.where(_column(back), self.hand_over(z_e.detach(), draw), c) * _column(~null)
         asked = texts(batch, "reverse_instruction")
         words = [row["caption"] if gone else text for row, gone, text in zip(batch, null.tolist(), asked, strict=True)]
-        states, _ = editor.read(drop(words, draw.uniform("prior/dropout") < 0.1))
+        told = editor.read(drop(words, draw.uniform("prior/dropout") < 0.1))
         t = draw.integers("prior/t", len(editor.alpha_bar)).to(z.device)
         noise = self._latent_noise(draw, "prior/ε", z)
         noisy = add_noise(z, noise, editor.alpha_bar, t)
-        prediction = editor.predict(noisy, conditions, t, states)
+        prediction = editor.predict(noisy, conditions, t, told)
         target = training_target(z, noise, editor.alpha_bar, t, editor.prediction_type)
         return (prediction - target).square().flatten(1).mean(1)
 
@@ -260,8 +260,8 @@ class CycleObjective(nn.Module):
         z, c = editor.encode(x)
         rows = [*to_uint8(x)]
         for key in ("instruction", "reverse_instruction"):
-            states, _ = editor.read(texts(batch, key))
-            z = draw_latents(editor, self._latent_noise(draw, f"sample/{key}", z), c, states, steps=5)
+            told = editor.read(texts(batch, key))
+            z = draw_latents(editor, self._latent_noise(draw, f"sample/{key}", z), c, told, steps=5)
             c = editor.condition(z)
             rows += [*to_uint8(editor.decode(z).clamp(-1, 1))]
         return np.asarray(grid(rows, columns=len(batch)))
@@ -282,7 +282,7 @@ class CycleObjective(nn.Module):
         return draw.normal(name, tuple(like.shape[1:])).to(like.device)
 
     def _normal(self, draw: Draw, name: str, x: Tensor) -> Tensor:
-        factor = 2 ** (len(self.editor.vae.config.block_out_channels) - 1)
+        factor = self.editor.factor
         shape = (self.editor.vae.config.latent_channels, x.shape[-2] // factor, x.shape[-1] // factor)
         return draw.normal(name, shape).to(x.device)
 

@@ -23,6 +23,7 @@ from uip2p.learning.randomness import Draw
 from uip2p.learning.repair import damage
 from uip2p.models.folder import Settings, save_settings
 from uip2p.models.latent_editor import LatentEditor
+from uip2p.models.reading import Reading
 from uip2p.models.widen import widen_conv_in
 
 
@@ -61,10 +62,10 @@ class DenoiseObjective(nn.Module):
         z, c = self.editor.encode(x)
         t = draw.integers("timestep", len(self.editor.alpha_bar)).to(x.device)
         noise = draw.normal("noise", tuple(z.shape[1:])).to(x.device)
-        states, _ = self.editor.read(drop(texts(batch, "caption"), draw.uniform("dropout") < self.config.text_dropout))
+        told = self.editor.read(drop(texts(batch, "caption"), draw.uniform("dropout") < self.config.text_dropout))
         alpha_bar, kind = self.editor.alpha_bar, self.editor.prediction_type
         seen = self.condition(batch, x, c, draw)
-        prediction = self.editor.predict(add_noise(z, noise, alpha_bar, t), seen, t, states)
+        prediction = self.editor.predict(add_noise(z, noise, alpha_bar, t), seen, t, told)
         target = training_target(z, noise, alpha_bar, t, kind)
         return Outcome({"denoise": (prediction - target).square().flatten(1).mean(1)})
 
@@ -91,10 +92,10 @@ class DenoiseObjective(nn.Module):
         x = pictures(batch, device=editor.device)
         z, c = editor.encode(x)
         noise = draw.normal("sample", tuple(z.shape[1:])).to(x.device)
-        states, _ = editor.read(texts(batch, "caption"))
+        told = editor.read(texts(batch, "caption"))
 
         def drawn(condition: Tensor | None) -> np.ndarray:
-            return to_uint8(editor.decode(draw_latents(editor, noise, condition, states, steps=15)).clamp(-1, 1))
+            return to_uint8(editor.decode(draw_latents(editor, noise, condition, told, steps=15)).clamp(-1, 1))
 
         rows = [*to_uint8(x), *drawn(torch.zeros_like(c) if self.config.sees else None)]
         if self.config.repair:
@@ -112,13 +113,13 @@ class DenoiseObjective(nn.Module):
         save_settings(self.settings, folder)
 
 
-def draw_latents(editor: LatentEditor, noise: Tensor, image: Tensor | None, states: Tensor, steps: int) -> Tensor:
+def draw_latents(editor: LatentEditor, noise: Tensor, image: Tensor | None, told: Reading, steps: int) -> Tensor:
     """Deterministic sampling without guidance: noise [B, C, h, w] → clean latents."""
     last = len(editor.alpha_bar) - 1
     times = rollout_times(torch.zeros(len(noise), dtype=torch.long, device=noise.device), steps, last)
     noisy = noise
     clean = noise
     for t, following in pairwise(times):
-        clean = editor.estimate(noisy, image, t, states)
+        clean = editor.estimate(noisy, image, t, told)
         noisy = move_to(noisy, clean, editor.alpha_bar, t, following)
     return clean

@@ -9,15 +9,18 @@ from torch import Tensor, nn
 
 from uip2p.learning.diffusion import add_noise, one_step_estimate
 from uip2p.models.latent_editor import LatentEditor
+from uip2p.models.reading import ask, read
 
 
 class FrozenBase(nn.Module):
-    """A copy of an editor's UNet and text encoder, taken before training. The editor lends the rest at each call."""
+    """A copy of an editor's UNet and text encoders, taken before training. The editor lends the rest at each call."""
 
     def __init__(self, editor: LatentEditor):
         super().__init__()
         self.unet = copy.deepcopy(editor.unet).requires_grad_(False)
         self.text_encoder = copy.deepcopy(editor.text_encoder).requires_grad_(False)
+        self.text_encoder_2 = copy.deepcopy(editor.text_encoder_2)
+        self.tokenizer, self.tokenizer_2, self.zero_null = editor.tokenizer, editor.tokenizer_2, editor.zero_null
 
     @torch.no_grad()
     def estimate(self, editor: LatentEditor, noisy: Tensor, t: Tensor, captions: list[str], guidance: float) -> Tensor:
@@ -26,8 +29,7 @@ class FrozenBase(nn.Module):
         inputs = torch.cat([noisy, torch.zeros_like(noisy)], dim=1)
 
         def say(words: list[str]) -> Tensor:
-            states = self.text_encoder(editor.tokens(words))[0]
-            return self.unet(inputs, t, encoder_hidden_states=states).sample
+            return ask(self.unet, inputs, t, read(self, words), editor.factor)
 
         prediction = say(captions)
         if guidance != 1:

@@ -38,11 +38,11 @@ class PairedObjective(nn.Module):
         latents, conditions = editor.encode(x)
         z, c = latents[: len(batch)], conditions[len(batch) :]
         no_text, no_image = conditioning_dropout(draw, self.config.dropout)
-        states, _ = editor.read(drop(texts(batch, "instruction"), no_text))
+        told = editor.read(drop(texts(batch, "instruction"), no_text))
         t = draw.integers("timestep", len(editor.alpha_bar)).to(x.device)
         noise = draw.normal("noise", tuple(z.shape[1:])).to(x.device)
         noisy = add_noise(z, noise, editor.alpha_bar, t)
-        prediction = editor.predict(noisy, c * (~no_image).to(c).view(-1, 1, 1, 1), t, states)
+        prediction = editor.predict(noisy, c * (~no_image).to(c).view(-1, 1, 1, 1), t, told)
         target = training_target(z, noise, editor.alpha_bar, t, editor.prediction_type)
         return Outcome({"denoise": (prediction - target).square().flatten(1).mean(1)})
 
@@ -52,8 +52,8 @@ class PairedObjective(nn.Module):
         editor, batch = self.editor, batch[:10]
         source, target = (pictures(batch, key, editor.device) for key in ("source", "target"))
         z, c = editor.encode(source)
-        states, _ = editor.read(texts(batch, "instruction"))
-        drawn = draw_latents(editor, draw.normal("sample", tuple(z.shape[1:])).to(z.device), c, states, steps=5)
+        told = editor.read(texts(batch, "instruction"))
+        drawn = draw_latents(editor, draw.normal("sample", tuple(z.shape[1:])).to(z.device), c, told, steps=5)
         return np.asarray(
             grid(
                 [*to_uint8(source), *to_uint8(editor.decode(drawn).clamp(-1, 1)), *to_uint8(target)], columns=len(batch)

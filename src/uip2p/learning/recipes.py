@@ -208,6 +208,9 @@ def _editor(config: EditorConfig, look: Callable[[str], str]) -> LatentEditor:
         parts.tokenizer,
         parts.scheduler,
         train_text=config.train_text,
+        text_encoder_2=parts.text_encoder_2,
+        tokenizer_2=parts.tokenizer_2,
+        zero_null=parts.zero_null,
     )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -23,37 +22,52 @@ def content_map(query: Tensor, key: Tensor, content: Tensor, scale: float) -> Te
     return attended / attended.mean(dim=-1, keepdim=True)
 
 
-class _Tap(AttnProcessor2_0):
-    """The fast kernel for the output; the map on the side."""
+@dataclass
+class Tap:
+    """Given to one forward of a UNet that `tappable` has prepared, it collects that forward's maps.
 
-    def __init__(self, content: Tensor, maps: list[Tensor], max_positions: int):
+    content: bool [B, T], the tokens that count. max_side: layers of up to max_side² positions are read. It goes along
+    as an argument, not as a state of the UNet: activation checkpointing runs a layer again, and must find it the same.
+    """
+
+    content: Tensor
+    max_side: int = 16
+    by_layer: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def maps(self) -> list[Tensor]:
+        """One map [B, N] a cross-attention layer, in the order in which the UNet runs them."""
+        return list(self.by_layer.values())
+
+
+class TapProcessor(AttnProcessor2_0):
+    """The fast kernel for the output; with a tap, the map on the side."""
+
+    def __init__(self, layer: str):
         super().__init__()
-        self.content, self.maps, self.max_positions = content, maps, max_positions
+        self.layer = layer
 
     def __call__(
-        self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, *args, **kwargs
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+        tap: Tap | None = None,
     ) -> Tensor:
-        if encoder_hidden_states is not None and hidden_states.shape[1] <= self.max_positions:
+        if tap is not None and encoder_hidden_states is not None and hidden_states.shape[1] <= tap.max_side**2:
             query = attn.to_q(hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
             key = attn.to_k(encoder_hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-            self.maps.append(content_map(query, key, self.content, attn.scale))
-        return super().__call__(attn, hidden_states, encoder_hidden_states, *args, **kwargs)
+            self_map = content_map(query, key, tap.content, attn.scale)
+            tap.by_layer.setdefault(self.layer, self_map)  # a second run of the layer, in backward, adds nothing
+        return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
 
 
-@contextmanager
-def cross_attention_maps(unet: UNet2DConditionModel, content: Tensor, max_side: int = 16) -> Iterator[list[Tensor]]:
-    """Within it, each forward appends one map [B, N] a cross-attention layer of at most max_side² positions.
-
-    content: bool [B, T], the tokens that count. Layers come in the order in which the UNet runs them.
-    """
-    before = unet.attn_processors
-    maps: list[Tensor] = []
-    tap = _Tap(content, maps, max_side**2)
-    unet.set_attn_processor({name: tap if ".attn2." in name else old for name, old in before.items()})
-    try:
-        yield maps
-    finally:
-        unet.set_attn_processor(before)
+def tappable(unet: UNet2DConditionModel) -> UNet2DConditionModel:
+    """In place: its attention takes a `Tap` (`cross_attention_kwargs={"tap": …}`). Without one nothing changes."""
+    unet.set_attn_processor({name: TapProcessor(name) for name in unet.attn_processors})
+    return unet
 
 
 def content_mask(input_ids: Tensor, special_ids: tuple[int, ...]) -> Tensor:

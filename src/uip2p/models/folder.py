@@ -13,9 +13,12 @@ import diffusers
 import torch
 import transformers
 from diffusers import AutoencoderKL, SchedulerMixin, UNet2DConditionModel
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from uip2p.errors import UserError, first_line
+from uip2p.models import hub
+from uip2p.models.attention import tappable
+from uip2p.models.reading import max_tokens
 from uip2p.models.settings import SETTINGS_FILE, Settings, load_settings, read_json
 from uip2p.models.settings import save_settings as save_settings
 
@@ -25,7 +28,10 @@ WEIGHTS = {
     "unet": "diffusion_pytorch_model.safetensors",
     "vae": "diffusion_pytorch_model.safetensors",
     "text_encoder": "model.safetensors",
+    "text_encoder_2": "model.safetensors",
 }
+FILES = [f"{part}/{weights}" for part, weights in WEIGHTS.items()]
+SHARDS = [f"{part}/*-of-*.safetensors" for part in WEIGHTS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,9 @@ class Parts:
     scheduler: Any  # any diffusers scheduler
     settings: Settings
     name: str
+    text_encoder_2: Any = None  # CLIPTextModelWithProjection, of SDXL
+    tokenizer_2: Any = None
+    zero_null: bool = False  # see reading.Reader
 
     @property
     def vae_factor(self) -> int:
@@ -56,31 +65,51 @@ class Parts:
     @property
     def max_tokens(self) -> int:
         """The longest instruction, its start and end tokens included."""
-        return min(self.tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings)
+        return max_tokens(self.tokenizer, self.text_encoder)
 
 
 def load_pipeline(
     name: str | Path = "mini", device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
 ) -> Parts:
-    """Parts of "mini" or "mini-base" (shipped), of a folder, or of a hub id such as "timbrooks/instruct-pix2pix".
+    """Parts of "mini" or "mini-base" (shipped), of a folder, of a hub id such as "timbrooks/instruct-pix2pix", or of a
+    single .safetensors file in the original layout. Stable Diffusion's classes, or SDXL's.
 
     The UNet takes the latent channels once (text-to-image, a base) or twice (an editor). Weights come from
     safetensors only and are cast to `dtype`. UserError, with the file's name: anything missing, of a wrong shape or
     unknown. Nothing is ever left at random initial values.
     """
-    folder = resolve(name)
+    if str(name).endswith(".safetensors"):
+        from uip2p.models.single_file import load_single_file  # it needs this module's checks
+
+        parts = load_single_file(Path(name), dtype)
+    else:
+        parts = _load_folder(resolve(name), str(name), dtype)
+    for model in (parts.unet, parts.vae, parts.text_encoder, parts.text_encoder_2):
+        if model is not None:
+            model.eval().requires_grad_(False).to(device)
+    tappable(parts.unet)
+    return parts
+
+
+def _load_folder(folder: Path, name: str, dtype: torch.dtype) -> Parts:
     index = read_json(folder / "model_index.json")
     unet = _load(UNet2DConditionModel, folder, "unet", dtype)
     vae = _load(AutoencoderKL, folder, "vae", dtype)
     text_encoder = _load(CLIPTextModel, folder, "text_encoder", dtype)
     tokenizer = _load_tokenizer(folder / "tokenizer", text_encoder.config.vocab_size)
+    second: dict[str, Any] = {}
+    if (folder / "text_encoder_2").is_dir():
+        encoder = _load(CLIPTextModelWithProjection, folder, "text_encoder_2", dtype)
+        second = {
+            "text_encoder_2": encoder,
+            "tokenizer_2": _load_tokenizer(folder / "tokenizer_2", encoder.config.vocab_size),
+            "zero_null": bool(index.get("force_zeros_for_empty_prompt", True)),
+        }
     scheduler = _load_scheduler(folder / "scheduler", index)
-    _check_fit(folder, unet, vae, text_encoder)
-    default_size = _unet_size(unet) * 2 ** (len(vae.config.block_out_channels) - 1)
+    check_fit(folder / "unet" / "config.json", unet, vae, text_encoder, second.get("text_encoder_2"))
+    default_size = unet_size(unet) * 2 ** (len(vae.config.block_out_channels) - 1)
     settings = load_settings(folder, Settings(image_size=default_size))
-    for model in (unet, vae, text_encoder):
-        model.eval().requires_grad_(False).to(device)
-    return Parts(unet, vae, text_encoder, tokenizer, scheduler, settings, str(name))
+    return Parts(unet, vae, text_encoder, tokenizer, scheduler, settings, name, **second)
 
 
 def resolve(name: str | Path) -> Path:
@@ -100,24 +129,10 @@ def resolve(name: str | Path) -> Path:
                 "Install the whole package, or train it with `uip2p train` and give its folder."
             )
         return shipped
-    if str(name).count("/") == 1 and not str(name).startswith((".", "/", "~")):
-        return _download(str(name))
+    if hub.is_hub_id(str(name)):
+        return hub.download(str(name), ["model_index.json", SETTINGS_FILE, "tokenizer*/*", "*/*.json", *SHARDS, *FILES])
     known = ", ".join(f"'{key}'" for key in SHIPPED)
     raise UserError(f"{name}: there is no such model. Give {known}, a folder, or a hub id (owner/name).")
-
-
-def _download(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    wanted = ["model_index.json", SETTINGS_FILE, "tokenizer/*", "*/*.json"]
-    wanted += [f"{part}/{weights}" for part, weights in WEIGHTS.items()]
-    try:
-        return Path(snapshot_download(name, allow_patterns=wanted))
-    except Exception as error:  # the hub's client raises from three libraries
-        raise UserError(
-            f"{name}: there is no such folder here, and the hub gave no such model ({first_line(error)}). "
-            "Check the name, or the connection."
-        ) from error
 
 
 # ---- parts -------------------------------------------------------------------------------------------
@@ -186,17 +201,26 @@ def _load_scheduler(folder: Path, index: dict[str, Any]) -> Any:
         raise UserError(f"{path}: cannot be used ({first_line(error)}). Correct it.") from error
 
 
-def _check_fit(folder: Path, unet: Any, vae: Any, text_encoder: Any) -> None:
-    path, config, latent = folder / "unet" / "config.json", unet.config, vae.config.latent_channels
+def check_fit(path: Path, unet: Any, vae: Any, text_encoder: Any, text_encoder_2: Any = None) -> None:
+    """UserError, naming `path`: parts that are not of one model."""
+    config, latent = unet.config, vae.config.latent_channels
+    if config.in_channels == 2 * latent + 1:
+        raise UserError(
+            f"{path}: in_channels is {config.in_channels}: an inpainting model, which takes a mask beside the "
+            f"picture. Use the text-to-image model ({latent} channels) or an InstructPix2Pix one ({2 * latent})."
+        )
     if config.in_channels not in (latent, 2 * latent) or config.out_channels != latent:
         raise UserError(
             f"{path}: in_channels {config.in_channels}, out_channels {config.out_channels}, where the {latent} latent "
             f"channels of vae/ ask for {2 * latent} and {latent}. Use an InstructPix2Pix model, all from one folder."
         )
-    if config.cross_attention_dim != text_encoder.config.hidden_size:
+    encoders = [encoder for encoder in (text_encoder, text_encoder_2) if encoder is not None]
+    width = sum(encoder.config.hidden_size for encoder in encoders)
+    if config.cross_attention_dim != width:
+        names = "text_encoder/ is" if len(encoders) == 1 else "text_encoder/ and text_encoder_2/ together are"
         raise UserError(
-            f"{path}: cross_attention_dim is {config.cross_attention_dim}, and text_encoder/ is "
-            f"{text_encoder.config.hidden_size} wide. Use both from one model."
+            f"{path}: cross_attention_dim is {config.cross_attention_dim}, and {names} {width} wide. Use both from one "
+            "model."
         )
 
 
@@ -211,7 +235,7 @@ def check_editor(parts: Parts) -> Parts:
     return parts
 
 
-def _unet_size(unet: Any) -> int:
+def unet_size(unet: Any) -> int:
     size = unet.config.sample_size or 64
     return size if isinstance(size, int) else max(size)
 

@@ -1,0 +1,50 @@
+"""Every model that a hub gives us: its id, and the revision that was looked at. Nothing else names a hub id."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from uip2p.errors import UserError, first_line
+
+SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
+INSTRUCT_PIX2PIX = "timbrooks/instruct-pix2pix"
+CLIP_L = "openai/clip-vit-large-patch14"
+CLIP_B = "openai/clip-vit-base-patch32"
+TINY_SD = "madebyollin/taesd"
+TINY_SDXL = "madebyollin/taesdxl"
+SDXL_VAE = "madebyollin/sdxl-vae-fp16-fix"
+
+# A branch may move; a commit says which weights a figure was made with. Ids without one here follow their main branch.
+REVISIONS = {
+    SD15: "451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
+    SDXL: "462165984030d82259a11f4367a4eed129e94a7b",
+    INSTRUCT_PIX2PIX: "31519b5cb02a7fd89b906d88731cd4d6a7bbf88d",
+    CLIP_L: "32bd64288804d66eefd0ccbe215aa642df71cc41",
+    CLIP_B: "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268",
+    SDXL_VAE: "207b116dae70ace3637169f1ddd2434b91b3a8cd",
+}
+
+
+def is_hub_id(name: str) -> bool:
+    """owner/name, or owner/name@revision; not something that looks like a path."""
+    return name.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith(".safetensors")
+
+
+def download(name: str, patterns: list[str]) -> Path:
+    """Of a hub id (owner/name, or owner/name@revision) the files of these patterns → the folder that holds them.
+
+    From the cache, where they are there already. UserError: the hub does not answer, or has no such model.
+    """
+    from huggingface_hub import snapshot_download
+
+    repository, _, revision = name.partition("@")
+    revision = revision or REVISIONS.get(repository, "main")
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
+    except Exception as error:  # the hub's client raises from three libraries
+        raise UserError(
+            f"{name}: there is no such folder here, and the hub gave no such model ({first_line(error)}). Check the "
+            f"name and the connection; or download it elsewhere (hf download {repository} --revision {revision} "
+            "--local-dir DIR) and give DIR in its place."
+        ) from error
