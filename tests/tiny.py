@@ -5,8 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInstructPix2PixPipeline, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    StableDiffusionInstructPix2PixPipeline,
+    StableDiffusionXLInstructPix2PixPipeline,
+    UNet2DConditionModel,
+)
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from uip2p.models.folder import Settings, save_settings
 from uip2p.models.latent_editor import LatentEditor
@@ -56,6 +62,26 @@ def build_pipeline(seed: int = 0, prediction_type: str = "v_prediction") -> Stab
     return StableDiffusionInstructPix2PixPipeline(
         vae=vae, text_encoder=CLIPTextModel(text), tokenizer=tokenizer, unet=unet, scheduler=scheduler,
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    )  # fmt: skip
+
+
+def build_xl_pipeline(seed: int = 0) -> StableDiffusionXLInstructPix2PixPipeline:
+    """The same size, SDXL's classes: two text encoders, a pooled embedding, the picture's size."""
+    small = build_pipeline(seed, "epsilon")
+    tokenizer = build_tokenizer(WORDS, max_length=16)
+    text = CLIPTextConfig(**{**small.text_encoder.config.to_dict(), "num_hidden_layers": 2})
+    text_2 = CLIPTextConfig(**{**text.to_dict(), "hidden_size": 24, "intermediate_size": 48, "projection_dim": 20})
+    unet = UNet2DConditionModel(
+        sample_size=SIZE // 4, in_channels=8, out_channels=4, block_out_channels=(8, 16), layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=40, attention_head_dim=(2, 2), norm_num_groups=4, use_linear_projection=True,
+        addition_embed_type="text_time", addition_time_embed_dim=8, projection_class_embeddings_input_dim=6 * 8 + 20,
+        transformer_layers_per_block=(1, 2),
+    )  # fmt: skip
+    return StableDiffusionXLInstructPix2PixPipeline(
+        vae=small.vae, text_encoder=CLIPTextModel(text), text_encoder_2=CLIPTextModelWithProjection(text_2),
+        tokenizer=tokenizer, tokenizer_2=tokenizer, unet=unet, scheduler=small.scheduler,
+        force_zeros_for_empty_prompt=True, add_watermarker=False,
     )  # fmt: skip
 
 

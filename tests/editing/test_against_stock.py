@@ -7,6 +7,7 @@ import pytest
 import torch
 from diffusers import HeunDiscreteScheduler, StableDiffusionInstructPix2PixPipeline
 from PIL import Image
+from tiny import build_xl_pipeline
 
 from uip2p.editing.editor import SCHEDULERS, Editor
 from uip2p.editing.sampling import noise_generators, sample
@@ -52,6 +53,21 @@ def test_equals_stock_to_1e_4(stock, editor, native, scheduler, s_t, s_i):
     ours = (ours / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy()
     assert np.abs(ours - expected).max() < 1e-4
     assert expected[0].std() > 0.02 and np.abs(expected[0] - expected[1]).max() > 0.02  # a picture, and not one for all
+
+
+@pytest.mark.parametrize("s_t, s_i", [(5.0, 1.5), (3.0, 1.0), (1.0, 1.0)])
+@torch.no_grad()
+def test_sdxl_equals_stock_to_1e_4(tmp_path, native, s_t, s_i):
+    """Two encoders, the pooled embedding, zeros for the null text. (By default stock says 1024 whatever the size.)"""
+    pipe = build_xl_pipeline()
+    pipe.save_pretrained(tmp_path)
+    pipe.set_progress_bar_config(disable=True)
+    editor, size = Editor.from_pretrained(tmp_path, device="cpu"), (SIZE, SIZE)
+    expected = run_stock(pipe, native, TEXT, SCHEDULERS["euler"].from_config(pipe.scheduler.config), [3], height=SIZE,
+                         width=SIZE, original_size=size, target_size=size, num_inference_steps=4, guidance_scale=s_t,
+                         image_guidance_scale=s_i)[0]  # fmt: skip
+    ours = editor(native, TEXT, steps=4, seed=3, scheduler="euler", guidance_scale=s_t, image_guidance_scale=s_i)
+    assert np.abs(np.asarray(ours) - expected * 255).max() <= 0.52 and expected.std() > 0.02
 
 
 def test_editor_returns_the_stock_picture_at_native_size(stock, editor, native):

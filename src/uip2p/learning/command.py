@@ -35,6 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, metavar="DIR", help="your own pictures: a folder with metadata.jsonl (cycle recipes)"
     )
     parser.add_argument(
+        "--base",
+        metavar="MODEL",
+        help="fine-tune this one instead of the recipe's: a folder, a hub id (owner/name, owner/name@revision) or a "
+        "single .safetensors file, of Stable Diffusion, SDXL or InstructPix2Pix",
+    )
+    parser.add_argument(
         "--set",
         action="append",
         default=[],
@@ -46,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.base:
+        args.overrides.append(f"model.base={json.dumps(args.base)}")
     if args.recipe in FAMILIES:
         if args.out or args.data:
             raise UserError(f"--recipe {args.recipe} runs several stages: it takes --root, not --out or --data")

@@ -119,19 +119,25 @@ class FolderRecords:
     reverse_instruction; other fields are ignored. `dataset[index]` is, for any index >= 0, a dict with the fields of
     EditRecord, the image as uint8 [size, size, 3] (resized, centre cropped). Every epoch has an order of its own.
 
-    path: the folder, or its metadata.jsonl. Raises UserError that names the file, the row and the field at fault.
+    path: the folder, or its metadata.jsonl. split, validation: of the rows, all but this share ("train") or this share
+    ("validation"); a row's place follows from its file name, whatever else the folder holds. Raises UserError that
+    names the file, the row and the field at fault.
     """
 
     TEXTS = ("caption", "instruction", "edited_caption", "reverse_instruction")
 
-    def __init__(self, path: str | Path, size: int, seed: int = 0):
+    def __init__(self, path: str | Path, size: int, seed: int = 0, split: str = "train", validation: float = 0.0):
         path = Path(path)
         self.metadata = path if path.suffix == ".jsonl" else path / "metadata.jsonl"
         self.size = size
-        self.records = list(self._read())
-        if not self.records:
+        records = list(self._read())
+        if not records:
             raise UserError(f"{self.metadata}: has no rows.")
-        self.order = Shuffled(len(self.records), seed)
+        held_out = [key("split", record.image.name) % 10_000 < 10_000 * validation for record in records]
+        self.records = [r for r, held in zip(records, held_out, strict=True) if held == (split == "validation")]
+        if not self.records and split == "train":
+            raise UserError(f"{self.metadata}: every row is held out for validation. Lower data.validation.")
+        self.order = Shuffled(max(1, len(self.records)), seed)
 
     def __len__(self) -> int:
         return len(self.records)

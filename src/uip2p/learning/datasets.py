@@ -22,7 +22,8 @@ class DataConfig:
     """seed: of the world; each has its own scenes. size: pixels a side. photos: share of photographs among the drawn
     scenes. photo_folders: imagefolders of photographs beside scikit-image's (rows under CC-BY or CC-BY-SA are used).
     move_negatives: of the wrong captions that CLIP is shown, the share that is wrong only in a position, beyond those
-    that come by chance. Without them CLIP learns what is in a picture and not where.
+    that come by chance. Without them CLIP learns what is in a picture and not where. validation: share of your own
+    records (`--data`) that are held out; which, their file names say. own: the recipe needs such records.
     """
 
     seed: int = 0
@@ -30,6 +31,8 @@ class DataConfig:
     photos: float = 0.0
     photo_folders: tuple[Path, ...] = ()
     move_negatives: float = 0.0
+    validation: float = 0.0
+    own: bool = False
 
 
 FAR = 1 << 40  # beyond any index that training asks for

@@ -8,16 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from uip2p.errors import UserError
 from uip2p.learning.muon import Muon
 from uip2p.learning.train_config import TrainConfig
 
+PARTS_8BIT = ("codes", "scale", "qmap")  # of a moment in torchao's 8 bits
 # By convention Muon leaves the first and the last layer, and what is looked up row by row, to AdamW. The time embedding
 # is no lookup: under AdamW the whole base learns more slowly.
 NOT_ORTHOGONAL = ("embeddings", "conv_in", "conv_out")
 
 
-def build_optimizer(parameters: Mapping[str, nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW or Muon. Weight decay on what has two dimensions or more; fused where torch has the kernel."""
+def build_optimizer(parameters: Mapping[str, nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW, Muon or 8-bit AdamW. Weight decay on what has two dimensions or more; fused where torch has the kernel."""
     muon = config.optimizer == "muon"
 
     def group_of(name: str, parameter: nn.Parameter) -> str:
@@ -34,15 +36,34 @@ def build_optimizer(parameters: Mapping[str, nn.Parameter], config: TrainConfig)
         for kind in ("orthogonal", "matrix", "vector")
     ]
     groups = [group for group in groups if group["params"]]
+    if config.optimizer == "adamw8bit":
+        return _adamw8bit()(groups, lr=config.learning_rate, betas=config.betas)
     fused = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters.values())
     return (Muon if muon else torch.optim.AdamW)(groups, lr=config.learning_rate, betas=config.betas, fused=fused)
 
 
+def _adamw8bit() -> Any:
+    try:
+        from torchao.optim import AdamW8bit
+    except ImportError as error:
+        raise UserError(f'optimizer "adamw8bit" needs torchao ({error}): pip install torchao.') from error
+    return AdamW8bit
+
+
 def get_moments(optimizer: Any, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
-    """The optimizer's state as one flat dict: "unet.conv_in.weight/exp_avg" -> tensor."""
+    """The optimizer's state as one flat dict: "unet.conv_in.weight/exp_avg" -> tensor. Of a moment in 8 bits each
+    tensor that it is made of: ".../exp_avg:codes"."""
     names = _in_order(optimizer, parameters)
     state = optimizer.state_dict()["state"]
-    return {f"{names[i]}/{kind}": tensor for i, kinds in state.items() for kind, tensor in kinds.items()}
+    moments: dict[str, Tensor] = {}
+    for i, kinds in state.items():
+        for kind, tensor in kinds.items():
+            at = f"{names[i]}/{kind}"
+            if hasattr(tensor, "codes"):
+                moments |= {f"{at}:{part}": getattr(tensor, part) for part in PARTS_8BIT}
+            else:
+                moments[at] = tensor
+    return moments
 
 
 def set_moments(optimizer: Any, parameters: Mapping[str, nn.Parameter], moments: Mapping[str, Tensor]) -> None:
@@ -52,7 +73,26 @@ def set_moments(optimizer: Any, parameters: Mapping[str, nn.Parameter], moments:
     for path, tensor in moments.items():
         name, _, kind = path.rpartition("/")
         state.setdefault(numbers[name], {})[kind] = tensor
+    for kinds in state.values():
+        for kind in {kind.partition(":")[0] for kind in kinds if ":" in kind}:
+            parts = {part: kinds.pop(f"{kind}:{part}") for part in PARTS_8BIT}
+            kinds[kind] = _moment_8bit(parts, signed=kind == "exp_avg")
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _moment_8bit(parts: Mapping[str, Tensor], signed: bool) -> Any:
+    from torchao.optim.subclass_8bit import OptimState8bit
+
+    return OptimState8bit(**parts, signed=signed, dtype=torch.float32)
+
+
+def set_learning_rate(optimizer: Any, value: float) -> None:
+    """For every group. torchao keeps its own in a tensor, which compiled code has taken in."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(value)
+        else:
+            group["lr"] = value
 
 
 def _in_order(optimizer: Any, parameters: Mapping[str, nn.Parameter]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from diffusers import AutoencoderKL
@@ -21,9 +21,11 @@ from uip2p.learning.datasets import Captioned, DataConfig, Unpaired
 from uip2p.learning.denoise import DenoiseConfig, DenoiseObjective
 from uip2p.learning.paired import PairedConfig, PairedObjective
 from uip2p.learning.trainer import TrainConfig
+from uip2p.models import hub
 from uip2p.models.clip import ClipConfig, build_clip, load_clip
-from uip2p.models.folder import Settings, load_pipeline
+from uip2p.models.folder import Settings, load_autoencoder, load_pipeline, load_tiny_decoder, quiet
 from uip2p.models.latent_editor import LatentEditor
+from uip2p.models.lora import LoraConfig
 from uip2p.models.miniature import (
     AutoencoderConfig,
     TextConfig,
@@ -38,6 +40,7 @@ from uip2p.models.widen import widen_conv_in
 from uip2p.scenes.language import vocabulary
 from uip2p.scenes.world import World
 
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PACKAGE = Path(__file__).parent.parent
 RECIPES = PACKAGE / "recipes"
 # Where a stage of the family `mini` is found when the run's own root has none: what ships with the package. Another
@@ -66,12 +69,23 @@ class BaseConfig:
 
 @dataclass(frozen=True, slots=True)
 class EditorConfig:
-    """What is fine-tuned. base: a stage's name, a folder or a hub id. clips: the loss encoders, likewise.
-    train_text: the text encoder learns too (the paper keeps it frozen)."""
+    """What is fine-tuned. base: a stage's name, a folder, a hub id or a single file. clips: the loss encoders.
+    train_text: the text encoder learns too (the paper keeps it frozen).
+
+    How it fits and how fast it is: lora instead of all weights; frozen: in what the weights that do not learn are kept;
+    checkpointing: activations of the UNet and the decoder are computed again in backward; compile: by torch.compile.
+    Two change what is learned a little: vae, another autoencoder, and tiny_decoder, a small one that decodes for the
+    losses (an AutoencoderTiny)."""
 
     base: str = "base"
     clips: tuple[str, ...] = ("clip",)
     train_text: bool = False
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    vae: str = ""
+    tiny_decoder: str = ""
+    frozen: Literal["fp32", "bf16", "fp16"] = "fp32"
+    checkpointing: bool = False
+    compile: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +148,8 @@ def build(name: str, tables: dict[str, Any], root: Path, folder: Path | None = N
 
 
 def find(reference: str, root: Path, family: str = "mini") -> str:
-    """A stage's name → the model that this root trained, else (family `mini`) the one that ships; anything else, a
-    folder or a hub id, is left as it is. UserError: a stage of the family that is nowhere yet."""
+    """A stage's name → the model that this root trained, else (family `mini`) the one that ships; a name of `hub.NAMES`
+    → its id; a folder or a hub id is left as it is. UserError: a stage of the family that is nowhere yet."""
     trained = root / reference / "model"
     if trained.is_dir():
         return str(trained)
@@ -149,7 +163,7 @@ def find(reference: str, root: Path, family: str = "mini") -> str:
         )
     if reference in SHIPPED:
         raise UserError(f"{trained}: the family {family} has no stage {reference!r}. Give a folder that holds a model.")
-    return reference
+    return hub.NAMES.get(reference, reference)
 
 
 def _autoencode(read: Callable, look: Callable[[str], str], folder: Path | None):
@@ -181,12 +195,20 @@ def _denoise(read: Callable, look: Callable[[str], str], folder: Path | None):
 
 def _cycle(read: Callable, look: Callable[[str], str], folder: Path | None):
     data, config = read(DataConfig, "data"), read(EditorConfig, "model")
-    clips = [load_clip(look(reference)) for reference in config.clips]
+    if data.own and folder is None:
+        raise UserError("this recipe is for pictures of your own: give their folder with --data DIR.")
+    if config.frozen != "fp32" and read(TrainConfig, "train").precision == "fp32":
+        raise UserError(f'model.frozen = "{config.frozen}" goes with train.precision = "bf16" or "fp16", not "fp32".')
+    clips = [load_clip(look(reference)).to(DTYPES[config.frozen]) for reference in config.clips]
     objective = CycleObjective(
         _editor(config, look), clips, read(CycleConfig, "loss"), _settings(read, data, folder is None)
     )
+    if config.compile:
+        for clip in clips:
+            clip.model.vision_model.compile()
     if folder is not None:
-        return objective, FolderRecords(folder, data.size, data.seed), None
+        held_out = FolderRecords(folder, data.size, data.seed, "validation", data.validation)
+        return objective, FolderRecords(folder, data.size, data.seed, "train", data.validation), held_out or None
     return objective, Unpaired(data, "train"), Unpaired(data, "validation")
 
 
@@ -200,18 +222,30 @@ def _paired(read: Callable, look: Callable[[str], str], folder: Path | None):
 
 
 def _editor(config: EditorConfig, look: Callable[[str], str]) -> LatentEditor:
-    parts = load_pipeline(look(config.base))
-    return LatentEditor(
-        widen_conv_in(parts.unet),
-        parts.vae,
-        parts.text_encoder,
-        parts.tokenizer,
-        parts.scheduler,
-        train_text=config.train_text,
-        text_encoder_2=parts.text_encoder_2,
-        tokenizer_2=parts.tokenizer_2,
-        zero_null=parts.zero_null,
-    )
+    base, vae_name, frozen = look(config.base), look(config.vae) if config.vae else "", DTYPES[config.frozen]
+    parts = load_pipeline(base)
+    with quiet():
+        editor = LatentEditor(
+            widen_conv_in(parts.unet),
+            (load_autoencoder(vae_name) if vae_name else parts.vae).to(frozen),
+            parts.text_encoder.to(torch.float32 if config.train_text else frozen),
+            parts.tokenizer,
+            parts.scheduler,
+            train_text=config.train_text,
+            text_encoder_2=None if parts.text_encoder_2 is None else parts.text_encoder_2.to(frozen),
+            tokenizer_2=parts.tokenizer_2,
+            zero_null=parts.zero_null,
+            tiny=load_tiny_decoder(look(config.tiny_decoder)).to(frozen) if config.tiny_decoder else None,
+            lora=config.lora,
+            base=base,
+            vae_name=vae_name,
+            frozen=frozen,
+        )
+    if config.checkpointing:
+        editor.enable_checkpointing()
+    if config.compile:
+        editor.compile_parts()
+    return editor
 
 
 def _settings(read: Callable, data: DataConfig, closed: bool = True) -> Settings:

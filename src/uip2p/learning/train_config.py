@@ -28,6 +28,7 @@ NOT_NEGATIVE = [
     "sample_every_images",
     "snapshot_every_images",
     "workers",
+    "micro_batch",
 ]
 FRACTIONS = ["ema_decay", "final_fraction"]
 
@@ -46,7 +47,8 @@ class TrainConfig:
     steps: int
     batch_size: int
     seed: int = 0
-    optimizer: Literal["adamw", "muon"] = "adamw"  # "muon": for matrices and kernels, see `learning.muon`
+    # "muon": for matrices and kernels, see `learning.muon`. "adamw8bit": torchao's, a quarter of the moments' memory.
+    optimizer: Literal["adamw", "muon", "adamw8bit"] = "adamw"
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
@@ -56,6 +58,7 @@ class TrainConfig:
     horizon: int = 0  # the step at which a cosine ends, where that is not the run's own last step
     gradient_clip: float = 1.0  # the norm of the whole gradient
     accumulate: int = 1
+    micro_batch: int = 0  # samples a device sees at once; 0: all that `accumulate` leaves together
     ema_decay: float = 0.999
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     save_every: int = 500
@@ -77,6 +80,10 @@ class TrainConfig:
         for name in FRACTIONS:
             self._check(name, 0 <= getattr(self, name) <= 1, "between 0 and 1")
         self._check("betas", all(0 <= beta < 1 for beta in self.betas), "two numbers from 0 to less than 1")
+
+    def parts(self, count: int) -> int:
+        """In how many parts a device sees its `count` samples of a step."""
+        return max(self.accumulate, -(-count // self.micro_batch) if self.micro_batch else 1)
 
     def learning_rate_at(self, step: int) -> float:
         part = fraction(step, self.horizon or self.steps, self.warmup_steps, self.schedule, self.final_fraction)

@@ -36,7 +36,7 @@ from uip2p.learning.data import StepSampler, batches, step_samples
 from uip2p.learning.finish import Result, export, read_finished, snapshot
 from uip2p.learning.forward import add, forward, split, to_numbers
 from uip2p.learning.objective import Outcome
-from uip2p.learning.optimizer import build_optimizer
+from uip2p.learning.optimizer import build_optimizer, set_learning_rate
 from uip2p.learning.randomness import Draw, key
 from uip2p.learning.state import TrainState, load_best, save_best
 from uip2p.learning.train_config import TrainConfig, free_to_change
@@ -176,13 +176,12 @@ class Trainer:
         """One update of the weights, or a skipped one. Returns whether any process was asked to stop."""
         config, state, step = self.config, self.state, self.state.step
         samples = step_samples(step, config.batch_size, self.rank, self.world)
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate_at(step)
+        set_learning_rate(self.optimizer, config.learning_rate_at(step))
         # For what draws without asking, like dropout in a library's module.
         torch.manual_seed(key("global", config.seed, step, self.rank) % 2**63)
         sums: dict[str, Tensor] = {}
         totals = []
-        pieces = split(len(items), config.accumulate)
+        pieces = split(len(items), config.parts(len(items)))
         for piece in pieces:
             with nullcontext() if piece is pieces[-1] else self.accelerator.no_sync(self.model):
                 draw = Draw(config.seed, step, samples[piece], self.accelerator.device)
@@ -232,7 +231,7 @@ class Trainer:
         if not state.means.count:
             return  # every step since the last row was skipped; those have rows of their own
         means = state.means.take()
-        row = {"step": state.step, "images": self._images(), **means, "lr": self.optimizer.param_groups[0]["lr"]}
+        row = {"step": state.step, "images": self._images(), **means, "lr": float(self.optimizer.param_groups[0]["lr"])}
         row |= {"images_per_second": round(rate, 2), "skipped": state.skipped, "seconds": round(state.seconds, 2)}
         alarm = getattr(self.objective, "alarm", None)
         sentence = alarm(means) if alarm is not None else None
@@ -251,7 +250,7 @@ class Trainer:
         with self.state.ema.judging(self.objective):
             for number in range(config.validation_batches):
                 samples = step_samples(number, config.batch_size, self.rank, self.world)
-                for piece in split(len(samples), config.accumulate):
+                for piece in split(len(samples), config.parts(len(samples))):
                     draw = Draw(config.seed, VALIDATION, samples[piece], self.accelerator.device)
                     _, more = forward(self.model, [self.validation[sample] for sample in samples[piece]], draw)
                     sums = add(sums, more)

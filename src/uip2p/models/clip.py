@@ -14,6 +14,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, C
 from transformers.image_processing_utils import BaseImageProcessor
 
 from uip2p.errors import UserError
+from uip2p.models import hub
 from uip2p.models.folder import quiet
 
 
@@ -160,6 +161,8 @@ def load_clip(folder: str | Path, device: str | torch.device = "cpu") -> Clip:
 
     fp16 weights on disk become fp32. Raises UserError if the folder is not a CLIP.
     """
+    if not Path(folder).is_dir() and hub.is_hub_id(str(folder)):
+        folder = hub.download(str(folder), ["*.json", "merges.txt", "model.safetensors"])
     try:
         with quiet():
             model = CLIPModel.from_pretrained(str(folder), dtype=torch.float32, use_safetensors=True)

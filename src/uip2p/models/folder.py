@@ -96,20 +96,39 @@ def _load_folder(folder: Path, name: str, dtype: torch.dtype) -> Parts:
     unet = _load(UNet2DConditionModel, folder, "unet", dtype)
     vae = _load(AutoencoderKL, folder, "vae", dtype)
     text_encoder = _load(CLIPTextModel, folder, "text_encoder", dtype)
-    tokenizer = _load_tokenizer(folder / "tokenizer", text_encoder.config.vocab_size)
+    tokenizer = load_tokenizer(folder / "tokenizer", text_encoder.config.vocab_size)
     second: dict[str, Any] = {}
     if (folder / "text_encoder_2").is_dir():
         encoder = _load(CLIPTextModelWithProjection, folder, "text_encoder_2", dtype)
         second = {
             "text_encoder_2": encoder,
-            "tokenizer_2": _load_tokenizer(folder / "tokenizer_2", encoder.config.vocab_size),
+            "tokenizer_2": load_tokenizer(folder / "tokenizer_2", encoder.config.vocab_size),
             "zero_null": bool(index.get("force_zeros_for_empty_prompt", True)),
         }
-    scheduler = _load_scheduler(folder / "scheduler", index)
+    scheduler = load_scheduler(folder / "scheduler", index)
     check_fit(folder / "unet" / "config.json", unet, vae, text_encoder, second.get("text_encoder_2"))
     default_size = unet_size(unet) * 2 ** (len(vae.config.block_out_channels) - 1)
     settings = load_settings(folder, Settings(image_size=default_size))
     return Parts(unet, vae, text_encoder, tokenizer, scheduler, settings, name, **second)
+
+
+def load_autoencoder(name: str | Path, dtype: torch.dtype = torch.float32) -> Any:
+    """An AutoencoderKL of its own: a folder with config.json, or a hub id. UserError: it is not one."""
+    return _load_model(AutoencoderKL, name, dtype)
+
+
+def load_tiny_decoder(name: str | Path, dtype: torch.dtype = torch.float32) -> Any:
+    """An AutoencoderTiny: a folder with config.json, or a hub id. UserError: it is not one."""
+    return _load_model(diffusers.AutoencoderTiny, name, dtype)
+
+
+def _load_model(model_class: Any, name: str | Path, dtype: torch.dtype) -> Any:
+    folder = Path(name)
+    if not folder.is_dir() and hub.is_hub_id(str(name)):
+        folder = hub.download(str(name), ["config.json", WEIGHTS["vae"]])
+    if (found := read_json(folder / "config.json").get("_class_name")) != model_class.__name__:
+        raise UserError(f"{folder}: is an {found}, and has to be an {model_class.__name__}.")
+    return _load(model_class, folder, "", dtype)
 
 
 def resolve(name: str | Path) -> Path:
@@ -140,7 +159,7 @@ def resolve(name: str | Path) -> Path:
 
 def _load(model_class: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:
     """from_pretrained, minus its habit of filling holes with random numbers."""
-    weights = folder / part / WEIGHTS[part]
+    weights = folder / part / WEIGHTS[part or "vae"]
     read_json(folder / part / "config.json")
     if not weights.is_file() and not weights.with_name(weights.name + ".index.json").is_file():
         raise UserError(f"{weights}: this file is missing. Copy the model again (safetensors, not .bin).")
@@ -171,7 +190,7 @@ def _load(model_class: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:
     return model
 
 
-def _load_tokenizer(folder: Path, vocab_size: int) -> CLIPTokenizer:
+def load_tokenizer(folder: Path, vocab_size: int) -> CLIPTokenizer:
     if not (folder / "tokenizer.json").is_file():
         for file in ("vocab.json", "merges.txt"):  # transformers would make an empty tokenizer without a word
             if not (folder / file).is_file():
@@ -188,7 +207,7 @@ def _load_tokenizer(folder: Path, vocab_size: int) -> CLIPTokenizer:
     return tokenizer
 
 
-def _load_scheduler(folder: Path, index: dict[str, Any]) -> Any:
+def load_scheduler(folder: Path, index: dict[str, Any]) -> Any:
     path = folder / "scheduler_config.json"
     name = str(read_json(path).get("_class_name") or (index.get("scheduler") or [None])[-1])
     scheduler_class: Any = getattr(diffusers, name, None)
@@ -222,6 +241,22 @@ def check_fit(path: Path, unet: Any, vae: Any, text_encoder: Any, text_encoder_2
             f"{path}: cross_attention_dim is {config.cross_attention_dim}, and {names} {width} wide. Use both from one "
             "model."
         )
+
+
+def stock_pipeline(parts: Any) -> Any:
+    """Parts, or a LatentEditor, as diffusers' own InstructPix2Pix pipeline; SDXL's, with two text encoders."""
+    names = ("vae", "text_encoder", "tokenizer", "unet", "scheduler")
+    models = {name: getattr(parts, name) for name in names}
+    if parts.text_encoder_2 is None:
+        return diffusers.StableDiffusionInstructPix2PixPipeline(
+            **models, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+        )
+    return diffusers.StableDiffusionXLInstructPix2PixPipeline(
+        **models,
+        text_encoder_2=parts.text_encoder_2,
+        tokenizer_2=parts.tokenizer_2,
+        force_zeros_for_empty_prompt=parts.zero_null,
+    )
 
 
 def check_editor(parts: Parts) -> Parts:

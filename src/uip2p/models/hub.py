@@ -10,18 +10,26 @@ SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 INSTRUCT_PIX2PIX = "timbrooks/instruct-pix2pix"
 CLIP_L = "openai/clip-vit-large-patch14"
-CLIP_B = "openai/clip-vit-base-patch32"
 TINY_SD = "madebyollin/taesd"
 TINY_SDXL = "madebyollin/taesdxl"
 SDXL_VAE = "madebyollin/sdxl-vae-fp16-fix"
 
+# What recipes call them.
+NAMES = {
+    "sd15": SD15,
+    "sdxl": SDXL,
+    "instruct-pix2pix": INSTRUCT_PIX2PIX,
+    "clip-vit-l": CLIP_L,
+    "tiny-sd": TINY_SD,
+    "tiny-sdxl": TINY_SDXL,
+    "sdxl-vae": SDXL_VAE,
+}
 # A branch may move; a commit says which weights a figure was made with. Ids without one here follow their main branch.
 REVISIONS = {
     SD15: "451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
     SDXL: "462165984030d82259a11f4367a4eed129e94a7b",
     INSTRUCT_PIX2PIX: "31519b5cb02a7fd89b906d88731cd4d6a7bbf88d",
     CLIP_L: "32bd64288804d66eefd0ccbe215aa642df71cc41",
-    CLIP_B: "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268",
     SDXL_VAE: "207b116dae70ace3637169f1ddd2434b91b3a8cd",
 }
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import torch
 from diffusers import AutoencoderKL, SchedulerMixin, UNet2DConditionModel
 from torch import Tensor, nn
@@ -14,7 +14,10 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from uip2p.learning.diffusion import one_step_estimate
 from uip2p.models.attention import Tap, tappable
+from uip2p.models.folder import load_autoencoder, load_pipeline, quiet, stock_pipeline
+from uip2p.models.lora import LoraConfig, add_lora, lora_layers, merged, save_lora
 from uip2p.models.reading import Reading, ask, read
+from uip2p.models.widen import widen_conv_in
 
 
 class LatentEditor(nn.Module):
@@ -22,7 +25,9 @@ class LatentEditor(nn.Module):
 
     The autoencoder is always frozen. `train_text` leaves the text encoder trainable, for small models whose text
     encoder has not read the web. text_encoder_2, tokenizer_2, zero_null: SDXL's, see `reading.Reader`.
-    tiny: a small decoder (an AutoencoderTiny) that `decode` takes in the autoencoder's place.
+    tiny: a small decoder (an AutoencoderTiny) that `decode` takes in the autoencoder's place. lora: what is trained in
+    the place of the whole UNet. frozen: in what the weights that do not learn are kept; base and vae_name: where they
+    come from, so that `save` can write them as they were.
     """
 
     alpha_bar: Tensor
@@ -39,9 +44,17 @@ class LatentEditor(nn.Module):
         tokenizer_2: CLIPTokenizer | None = None,
         zero_null: bool = False,
         tiny: Any = None,
+        lora: LoraConfig | None = None,
+        base: str = "",
+        vae_name: str = "",
+        frozen: torch.dtype = torch.float32,
     ):
         super().__init__()
         self.unet = tappable(unet.train().requires_grad_(True))
+        if lora is not None and lora.rank:
+            with quiet():
+                add_lora(self.unet.to(frozen), lora)
+        self.base, self.vae_name, self.frozen = base, vae_name, frozen
         self.vae = vae.eval().requires_grad_(False)
         self.text_encoder = text_encoder.requires_grad_(train_text)
         self.text_encoder_2 = None if text_encoder_2 is None else text_encoder_2.requires_grad_(False)
@@ -59,6 +72,18 @@ class LatentEditor(nn.Module):
     def factor(self) -> int:
         """Pixels along a latent's side."""
         return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    def enable_checkpointing(self) -> None:
+        """Keep the activations of whole blocks only, and compute the rest again in backward."""
+        self.unet.enable_gradient_checkpointing()
+        decoder = self.vae if self.tiny is None else self.tiny
+        decoder.enable_gradient_checkpointing()
+        decoder.train()  # diffusers checkpoints in training mode only; neither has dropout or batch statistics
+
+    def compile_parts(self) -> None:
+        """torch.compile of what takes the time, in place: the names of the weights stay as they are."""
+        self.unet.compile()
+        (self.vae if self.tiny is None else self.tiny).decoder.compile()
 
     @torch.no_grad()
     def encode(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -94,19 +119,19 @@ class LatentEditor(nn.Module):
         return one_step_estimate(noisy, prediction, self.alpha_bar, t, self.prediction_type)
 
     def save(self, folder: Path) -> None:
-        """A folder that stock `StableDiffusionInstructPix2PixPipeline.from_pretrained` (or SDXL's) loads."""
-        parts: dict[str, Any] = {
-            "vae": self.vae,
-            "text_encoder": self.text_encoder,
-            "tokenizer": self.tokenizer,
-            "unet": self.unet,
-            "scheduler": self.scheduler,
-        }
-        if self.text_encoder_2 is None:
-            more: dict[str, Any] = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
-            pipeline: Any = diffusers.StableDiffusionInstructPix2PixPipeline
-        else:
-            more = {"text_encoder_2": self.text_encoder_2, "tokenizer_2": self.tokenizer_2}
-            more["force_zeros_for_empty_prompt"] = self.zero_null
-            pipeline = diffusers.StableDiffusionXLInstructPix2PixPipeline
-        pipeline(**parts, **more).save_pretrained(folder, safe_serialization=True)
+        """A folder that stock `StableDiffusionInstructPix2PixPipeline.from_pretrained` (or SDXL's) loads; a LoRA is
+        merged in it, and lies beside as a file for stock `load_lora_weights`."""
+        whole = self if self.frozen == torch.float32 else self._unrounded()
+        with quiet():
+            pipeline = stock_pipeline(whole)
+            if lora_layers(self.unet):
+                pipeline.unet = merged(self.unet, None if whole is self else widen_conv_in(whole.unet))
+                save_lora(self.unet, folder, {"base": self.base})
+            elif whole is not self:
+                pipeline.unet = self.unet
+            pipeline.save_pretrained(folder, safe_serialization=True)
+
+    def _unrounded(self) -> Any:
+        """The base again: what did not learn was rounded to half precision for the training, and not for good."""
+        parts = load_pipeline(self.base)
+        return replace(parts, vae=load_autoencoder(self.vae_name)) if self.vae_name else parts

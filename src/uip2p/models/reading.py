@@ -70,7 +70,7 @@ def tokenize(tokenizer: Any, encoder: Any, texts: Sequence[str]) -> Tensor:
 
 
 def read(reader: Reader, texts: Sequence[str]) -> Reading:
-    """Texts as diffusers' pipelines read them: SD's last states, or SDXL's last but one of both encoders, side by side."""
+    """Texts as diffusers' pipelines read them: SD's last states; SDXL's last but one of both encoders, side by side."""
     tokenizer = reader.tokenizer
     ids = tokenize(tokenizer, reader.text_encoder, texts)
     content = content_mask(ids, (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id))

@@ -1,0 +1,156 @@
+"""The full-size recipes, on real tiny models of the same classes in the same folder layout: one code path."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from diffusers import (
+    AutoencoderTiny,
+    StableDiffusionInstructPix2PixPipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLInstructPix2PixPipeline,
+)
+from PIL import Image
+from safetensors.torch import load_file
+from tiny import SIZE, WORDS, build_pipeline, build_xl_pipeline
+
+from uip2p.cli import main
+from uip2p.learning.journal import Journal
+from uip2p.learning.recipes import read_recipe, recipe_names
+from uip2p.models.clip import ClipConfig, build_clip
+from uip2p.models.lora import FILE
+from uip2p.models.tokenizer import build_tokenizer
+
+FULL_SIZE = [name for name in recipe_names() if name.startswith("sd")]
+ROW = {"caption": "a red car", "instruction": "make the car blue", "edited_caption": "a blue car",
+       "reverse_instruction": "make the car red"}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Bases as Stable Diffusion and SDXL come (4 channels), a loss encoder, a tiny decoder, and records, in a folder."""
+    root = tmp_path_factory.mktemp("full size")
+    torch.manual_seed(3)
+    for name, pipe in (("sd", build_pipeline(prediction_type="epsilon")), ("sdxl", build_xl_pipeline())):
+        pipe.unet = type(pipe.unet).from_config({**pipe.unet.config, "in_channels": 4})
+        pipe.save_pretrained(root / name)
+    build_clip(ClipConfig(SIZE, 16, 16, 1, 2, 16, 1, 2, 16), build_tokenizer(WORDS, max_length=16)).save(root / "clip")
+    AutoencoderTiny(
+        encoder_block_out_channels=(8, 8, 8), decoder_block_out_channels=(8, 8, 8), num_encoder_blocks=(1, 1, 1),
+        num_decoder_blocks=(1, 1, 1),
+    ).save_pretrained(root / "tiny decoder")  # fmt: skip
+    pipe.vae.save_pretrained(root / "vae")
+    data, random = root / "data", np.random.default_rng(0)
+    data.mkdir()
+    for number in range(40):
+        Image.fromarray(random.integers(0, 256, (40, 48, 3), dtype=np.uint8)).save(data / f"{number}.png")
+    rows = [json.dumps({"file_name": f"{number}.png", **ROW}) for number in range(40)]
+    (data / "metadata.jsonl").write_text("\n".join(rows))
+    return root
+
+
+def train(models, recipe: str, out, *more: str) -> int:
+    tables, base = read_recipe(recipe), "sdxl" if recipe.startswith("sdxl") else "sd"
+    overrides = [f"data.size={SIZE}", f"model.clips=['{models / 'clip'}']", "train.steps=3", "train.batch_size=4",
+                 "train.micro_batch=2", "train.workers=0", "train.warmup_steps=0", "train.learning_rate=1e-3",
+                 "train.log_every=1", "train.sample_every_images=8", "train.validate_every=2",
+                 "train.validation_batches=1"]  # fmt: skip
+    if tables["model"].get("tiny_decoder"):
+        overrides.append(f"model.tiny_decoder='{models / 'tiny decoder'}'")
+    if tables["model"].get("vae"):
+        overrides.append(f"model.vae='{models / 'vae'}'")
+    sets = [f"--set={override}" for override in (*overrides, *more)]
+    return main(["train", "--recipe", recipe, "--base", str(models / base), "--data", str(models / "data"),
+                 "--out", str(out), *sets])  # fmt: skip
+
+
+def edited(pipe) -> np.ndarray:
+    pipe.set_progress_bar_config(disable=True)
+    picture = Image.fromarray(np.full((SIZE, SIZE, 3), 120, np.uint8))
+    return pipe("make the car red", image=picture, num_inference_steps=2, guidance_scale=2.0, output_type="np",
+                generator=torch.Generator().manual_seed(0)).images[0]  # fmt: skip
+
+
+@pytest.mark.parametrize("recipe", FULL_SIZE)
+def test_a_recipe_trains_and_stock_pipelines_run_what_comes_out(models, tmp_path, recipe):
+    assert train(models, recipe, tmp_path / "run") == 0
+    xl = recipe.startswith("sdxl")
+    pipeline = StableDiffusionXLInstructPix2PixPipeline if xl else StableDiffusionInstructPix2PixPipeline
+    pipe = pipeline.from_pretrained(tmp_path / "run/model")
+    assert pipe.unet.config.in_channels == 8 and np.isfinite(edited(pipe)).all()
+    rows = [row for row in Journal.read(tmp_path / "run/metrics.jsonl") if "total" in row]
+    names = {"direction", "similarity", "attention", "reconstruction"}
+    assert all(np.isfinite(row[name]) and row[name] != 0 for row in rows for name in names)
+    assert list((tmp_path / "run/samples").glob("*.png"))
+    before = (build_xl_pipeline if xl else build_pipeline)().vae
+    assert all(torch.equal(a, b) for a, b in zip(before.parameters(), pipe.vae.parameters(), strict=True)) or xl
+
+
+def test_the_lora_file_on_the_widened_base_is_the_model(models, tmp_path):
+    """Stock `load_lora_weights` on a stock pipeline that has never heard of us."""
+    assert train(models, "sd15-lora", tmp_path / "run", "train.precision=fp32", "model.frozen=fp32") == 0
+    whole = StableDiffusionInstructPix2PixPipeline.from_pretrained(tmp_path / "run/model")
+    base = StableDiffusionPipeline.from_pretrained(models / "sd")
+    wide = type(base.unet).from_config({**base.unet.config, "in_channels": 8})
+    tensors = base.unet.state_dict()
+    tensors["conv_in.weight"] = torch.cat([tensors["conv_in.weight"], torch.zeros_like(tensors["conv_in.weight"])], 1)
+    wide.load_state_dict(tensors)
+    parts = {name: getattr(base, name) for name in ("vae", "text_encoder", "tokenizer", "scheduler")}
+    stock = StableDiffusionInstructPix2PixPipeline(
+        **parts, unet=wide, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+    )
+    bare = edited(stock)
+    stock.load_lora_weights(tmp_path / "run/model", weight_name=FILE)
+    assert np.abs(edited(stock) - edited(whole)).max() < 1e-4
+    assert np.abs(edited(stock) - bare).max() > 1e-4
+    assert (load_file(tmp_path / "run/model" / FILE)["unet.conv_in.lora_A.weight"] != 0).any()
+
+
+def trajectory(models, out, *more: str, recipe: str = "sd15-ip2p") -> dict[str, np.ndarray]:
+    """The UNet's change over six steps in fp32, on the way as these options have it."""
+    assert train(models, recipe, out, "train.steps=6", "train.precision=fp32", "train.export=last",
+                 "train.ema_decay=0", *more) == 0  # fmt: skip
+    after = load_file(out / "model/unet/diffusion_pytorch_model.safetensors")
+    before = load_file(models / "sd/unet/diffusion_pytorch_model.safetensors")
+    before["conv_in.weight"] = torch.cat([before["conv_in.weight"], torch.zeros_like(before["conv_in.weight"])], 1)
+    return {name: (tensor.float() - before[name]).numpy() for name, tensor in after.items()}
+
+
+def apart(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
+    """How far apart two changes are, relative to the first one's length: 0 equal, 1.4 unrelated."""
+    difference = sum(np.square(one[name] - other[name]).sum() for name in one)
+    return float(np.sqrt(difference / sum(np.square(change).sum() for change in one.values())))
+
+
+@pytest.fixture(scope="module")
+def plain(models, tmp_path_factory):
+    return trajectory(models, tmp_path_factory.mktemp("plain") / "run")
+
+
+# Adam divides by the gradient's size, so where a gradient is next to zero rounding alone decides which way a weight
+# goes: hence a tolerance for the whole change and none for each weight.
+@pytest.mark.parametrize(
+    ("options", "tolerance"),
+    [
+        (["model.checkpointing=true"], 1e-3),
+        (["train.micro_batch=4"], 1e-2),
+        (["train.micro_batch=1"], 1e-2),
+        (["train.precision=bf16"], 0.3),
+    ],
+    ids=["checkpointing", "one part", "four parts", "bf16"],
+)
+def test_the_same_trajectory_by_another_way(models, plain, tmp_path, options, tolerance):
+    other = trajectory(models, tmp_path / "run", *options)
+    assert apart(plain, other) < tolerance
+    assert apart(plain, trajectory(models, tmp_path / "seed", "train.seed=9")) > 1, "the measure can fail"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "tolerance"),
+    [(["train.optimizer=adamw8bit"], 0.1), (["model.compile=true"], 1e-2)],
+    ids=["8-bit Adam", "compile"],
+)
+def test_the_same_trajectory_by_compiled_ways(models, plain, tmp_path, options, tolerance):
+    assert apart(plain, trajectory(models, tmp_path / "run", *options)) < tolerance
