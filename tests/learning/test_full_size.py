@@ -29,7 +29,7 @@ ROW = {"caption": "a red car", "instruction": "make the car blue", "edited_capti
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """Bases as Stable Diffusion and SDXL come (4 channels), a loss encoder, a tiny decoder, and records, in a folder."""
+    """Bases as Stable Diffusion and SDXL come (4 channels), a loss encoder, a tiny decoder and records, in a folder."""
     root = tmp_path_factory.mktemp("full size")
     torch.manual_seed(3)
     for name, pipe in (("sd", build_pipeline(prediction_type="epsilon")), ("sdxl", build_xl_pipeline())):

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from uip2p.errors import UserError
-from uip2p.learning.recipes import build, family_and_stage, read_recipe, recipe_names
+from uip2p.learning.journal import Journal
+from uip2p.learning.plan import Plan, available, describe, make_plan, switches
+from uip2p.learning.recipes import build, family_and_stage, find, read_cycle, read_recipe, recipe_names
 from uip2p.learning.trainer import train
 
 # A family of recipes → its stages, in the order in which one needs another. Recipe `study-base` is stage `base` of
@@ -91,6 +93,8 @@ def train_recipe(
     out = out or root / stage
     tables = read_recipe(name, overrides)
     print(f"{name}: {tables.get('about', '')}")
+    if tables.get("objective") == "cycle" and (dry_run or tables.get("data", {}).get("own")):
+        print_plan(name, root, overrides, out)
     if dry_run:
         print(json.dumps(tables, indent=2, default=str))
         return out
@@ -99,6 +103,24 @@ def train_recipe(
     if not result.finished:
         raise KeyboardInterrupt  # it is saved; the next stage must not start
     return out
+
+
+def print_plan(name: str, root: Path, overrides: Sequence[str], out: Path) -> None:
+    """Memory and time of a cycle recipe, and what helps where the memory of this machine is too small."""
+
+    def plan_with(more: Sequence[str] = ()) -> Plan:
+        tables = read_recipe(name, [*overrides, *more])
+        data, editor, loss, config = read_cycle(name, tables)
+        return make_plan(editor, loss, config, data.size, lambda reference: find(reference, root, family))
+
+    family, _ = family_and_stage(name)
+    plan = plan_with()
+    rows = [row for row in Journal.read(out / "metrics.jsonl") if "images_per_second" in row]
+    print(describe(plan, rows[-1]["images_per_second"] if rows else None))
+    there, what = available()
+    if plan.total > there:
+        print(f"That is more than the {there / 1e9:.1f} GB of {what}. What helps:")
+        print("\n".join(f"  {line}" for line in switches(plan, plan_with)))
 
 
 def deciding(tables: dict[str, Any], data: Path | None = None) -> dict[str, Any]:

@@ -101,7 +101,7 @@ class CycleObjective(nn.Module):
         ]
         forward_text = editor.read(drop(asked, no_text))
         reverse_text = editor.read(drop(texts(batch, "reverse_instruction"), no_text))
-        seen = c * _column(~no_image)
+        seen = c * _column(~no_image.to(c.device))
 
         forward_tap, reverse_tap = (Tap(text.content, config.attention_side) for text in (forward_text, reverse_text))
         z_t = self.start(z, seen, t, forward_text, draw)
@@ -134,10 +134,9 @@ class CycleObjective(nn.Module):
         config, editor = self.config, self.editor
         noise = self._latent_noise(draw, "ε₁", z)
         z_t = add_noise(z, noise, editor.alpha_bar, t)
-        chosen = draw.uniform("rollout").to(z.device) < config.rollout
-        if not chosen.any():
+        index = (draw.host.uniform("rollout") < config.rollout).nonzero().flatten().to(z.device)
+        if not len(index):
             return z_t
-        index = chosen.nonzero().flatten()
         noisy = noise[index]
         with torch.no_grad():
             times = rollout_times(t[index], config.rollout_steps, len(editor.alpha_bar) - 1)
@@ -220,13 +219,14 @@ class CycleObjective(nn.Module):
         keep knowing how to draw. No edited picture is ever a target.
         """
         editor, config = self.editor, self.config
-        kind = draw.uniform("prior/kind").to(z.device)
+        kind = draw.host.uniform("prior/kind")
         null = kind < config.prior_null
         back = ~null & (kind < config.prior_null + config.back_translation)
-        conditions = torch.where(_column(back), self.hand_over(z_e.detach(), draw), c) * _column(~null)
+        kept, again = _column(~null.to(z.device)), _column(back.to(z.device))
+        conditions = torch.where(again, self.hand_over(z_e.detach(), draw), c) * kept
         asked = texts(batch, "reverse_instruction")
         words = [row["caption"] if gone else text for row, gone, text in zip(batch, null.tolist(), asked, strict=True)]
-        told = editor.read(drop(words, draw.uniform("prior/dropout") < 0.1))
+        told = editor.read(drop(words, draw.host.uniform("prior/dropout") < 0.1))
         t = draw.integers("prior/t", len(editor.alpha_bar)).to(z.device)
         noise = self._latent_noise(draw, "prior/ε", z)
         noisy = add_noise(z, noise, editor.alpha_bar, t)

@@ -62,7 +62,7 @@ class DenoiseObjective(nn.Module):
         z, c = self.editor.encode(x)
         t = draw.integers("timestep", len(self.editor.alpha_bar)).to(x.device)
         noise = draw.normal("noise", tuple(z.shape[1:])).to(x.device)
-        told = self.editor.read(drop(texts(batch, "caption"), draw.uniform("dropout") < self.config.text_dropout))
+        told = self.editor.read(drop(texts(batch, "caption"), draw.host.uniform("dropout") < self.config.text_dropout))
         alpha_bar, kind = self.editor.alpha_bar, self.editor.prediction_type
         seen = self.condition(batch, x, c, draw)
         prediction = self.editor.predict(add_noise(z, noise, alpha_bar, t), seen, t, told)
@@ -76,9 +76,9 @@ class DenoiseObjective(nn.Module):
         config = self.config
         if not config.sees:
             return None
-        kind = draw.uniform("condition").to(x.device)
-        seen = c * (kind < config.sees).view(-1, 1, 1, 1)
-        faulty = (kind < config.repair).nonzero().flatten()
+        kind = draw.host.uniform("condition")
+        seen = c * (kind < config.sees).to(c.device).view(-1, 1, 1, 1)
+        faulty = (kind < config.repair).nonzero().flatten().to(c.device)
         if len(faulty):
             damaged = damage(x, pictures(batch, "other", x.device), draw)[faulty]
             seen = seen.index_copy(0, faulty, self.editor.encode(damaged)[1].to(seen.dtype))

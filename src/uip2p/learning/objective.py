@@ -55,6 +55,7 @@ def drop(values: Sequence[str], where: Tensor) -> list[str]:
 
 
 def conditioning_dropout(draw: Draw, rate: float, name: str = "dropout") -> tuple[Tensor, Tensor]:
-    """InstructPix2Pix's rule, one uniform r a sample: text null if r < 2u, image null if u ≤ r < 3u; bool [B] each."""
-    r = draw.uniform(name)
+    """InstructPix2Pix's rule, one uniform r a sample: text null if r < 2u, image null if u ≤ r < 3u; bool [B] each, on
+    the CPU."""
+    r = draw.host.uniform(name)
     return r < 2 * rate, (r >= rate) & (r < 3 * rate)

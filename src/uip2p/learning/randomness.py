@@ -33,6 +33,11 @@ class Draw:
         self.seed, self.step, self.samples = int(seed), int(step), [int(sample) for sample in samples]
         self.device = device
 
+    @property
+    def host(self) -> Draw:
+        """The same draws on the CPU: for what is decided there, so that nobody waits for the device."""
+        return Draw(self.seed, self.step, self.samples)
+
     def __len__(self) -> int:
         return len(self.samples)
 

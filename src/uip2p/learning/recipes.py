@@ -147,6 +147,12 @@ def build(name: str, tables: dict[str, Any], root: Path, folder: Path | None = N
     return Run(objective, dataset, validation, train)
 
 
+def read_cycle(name: str, tables: dict[str, Any]) -> tuple[DataConfig, EditorConfig, CycleConfig, TrainConfig]:
+    """The configs of a cycle recipe, before anything is built."""
+    kinds = {"data": DataConfig, "model": EditorConfig, "loss": CycleConfig, "train": TrainConfig}
+    return tuple(from_dict(cls, tables.get(table, {}), f"recipe {name} [{table}]") for table, cls in kinds.items())  # type: ignore[return-value]
+
+
 def find(reference: str, root: Path, family: str = "mini") -> str:
     """A stage's name → the model that this root trained, else (family `mini`) the one that ships; a name of `hub.NAMES`
     → its id; a folder or a hub id is left as it is. UserError: a stage of the family that is nowhere yet."""

@@ -16,6 +16,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 from uip2p.errors import UserError
 from uip2p.models import hub
 from uip2p.models.folder import quiet
+from uip2p.models.reading import tokenize
 
 
 class Clip(nn.Module):
@@ -52,14 +53,8 @@ class Clip(nn.Module):
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """Texts → [B, D], unit length. Longer texts than the encoder reads are cut, as CLIP does."""
-        tokens = self.tokenizer(
-            list(texts),
-            padding="max_length",
-            truncation=True,
-            max_length=self.tokenizer.model_max_length,
-            return_tensors="pt",
-        ).to(self.mean.device)
-        pooled = self.model.text_model(**tokens).pooler_output
+        # No mask for the padding: it comes after the end token, whose state is taken, and the encoder looks back only.
+        pooled = self.model.text_model(input_ids=tokenize(self.tokenizer, self.model.text_model, texts)).pooler_output
         return F.normalize(self.model.text_projection(pooled).float(), dim=-1)
 
     def text_encoder(self) -> CLIPTextModel:

@@ -1,0 +1,64 @@
+"""The plan counts what a real step really keeps, without loading anything."""
+
+import pytest
+import torch
+from test_full_size import models  # noqa: F401  (a fixture)
+from tiny import SIZE
+
+from uip2p.cli import main
+from uip2p.learning.command import print_plan
+from uip2p.learning.plan import describe, make_plan
+from uip2p.learning.randomness import Draw
+from uip2p.learning.recipes import build, read_cycle, read_recipe
+
+
+def tables(models, *more):  # noqa: F811
+    own = [f"model.base='{models / 'sd'}'", f"model.clips=['{models / 'clip'}']", f"data.size={SIZE}", *more]
+    return read_recipe("sd15-ip2p", own)
+
+
+WAYS = {"all": [], "again": ["model.checkpointing=true"], "lora": ["model.lora.rank=4"]}
+
+
+@pytest.mark.parametrize("more", WAYS.values(), ids=WAYS)
+def test_it_counts_what_a_real_step_keeps(models, tmp_path, more):  # noqa: F811
+    recipe = tables(models, *more)
+    data, editor, loss, train = read_cycle("sd15-ip2p", recipe)
+    plan = make_plan(editor, loss, train, data.size, str)
+
+    run = build("sd15-ip2p", recipe, tmp_path, models / "data")
+    weights = {parameter.untyped_storage().data_ptr() for parameter in run.objective.parameters()}
+    kept = {}
+
+    def keep(tensor):
+        if tensor.untyped_storage().data_ptr() not in weights:
+            kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        run.objective([run.dataset[0]], Draw(0, 0, [0]))
+    real = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+    assert plan.activations == pytest.approx(real, rel=0.05)  # kernels differ a little between the devices
+    trained = sum(p.numel() for p in run.objective.parameters() if p.requires_grad)
+    assert plan.trained == trained and plan.flops > 1e6
+
+
+def test_published_models_are_known_without_the_hub(capsys):
+    assert main(["train", "--recipe", "sd15-ip2p", "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert "trained 859.5 M parameters" in printed and "4.74 TFLOP each" in printed
+
+
+def test_too_little_memory_names_what_helps(models, tmp_path, monkeypatch, capsys):  # noqa: F811
+    monkeypatch.setattr("uip2p.learning.command.available", lambda: (1e5, "a very small card"))
+    overrides = [f"model.base='{models / 'sd'}'", f"model.clips=['{models / 'clip'}']", f"data.size={SIZE}"]
+    print_plan("sd15-ip2p", tmp_path, overrides, tmp_path)
+    printed = capsys.readouterr().out
+    assert "more than the 0.0 GB of a very small card" in printed
+    assert "--set model.checkpointing=true saves" in printed and "--set train.micro_batch=3 saves" in printed
+
+
+def test_measured_speed_gives_the_hours(models):  # noqa: F811
+    data, editor, loss, train = read_cycle("sd15-ip2p", tables(models))
+    said = describe(make_plan(editor, loss, train, data.size, str), speed=100.0)
+    assert "23.5 hours for 8,448,000 pictures" in said and "at the speed measured so far" in said
