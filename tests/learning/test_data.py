@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from uip2p.errors import UserError
-from uip2p.learning.data import FolderRecords, Shuffled, StepSampler, batches, step_samples
+from uip2p.learning.data import BlockShuffled, OwnRecords, Shuffled, StepSampler, batches, step_samples
 from uip2p.learning.schedule import fraction
 from uip2p.learning.train_config import TrainConfig
 
@@ -75,7 +75,7 @@ def test_rows_land_anywhere():
 
 def test_a_folder_is_an_endless_dataset_of_edits(tmp_path):
     rows = [ROW | {"file_name": f"{name}.png", "caption": name, "other": 1} for name in "abc"]
-    records = FolderRecords(folder(tmp_path, *rows, "", pictures=["a.png", "b.png", "c.png"]), size=16)
+    records = OwnRecords(folder(tmp_path, *rows, "", pictures=["a.png", "b.png", "c.png"]), size=16)
     assert len(records) == 3
     epoch = [records[index] for index in range(3, 6)]
     assert sorted(item["caption"] for item in epoch) == ["a", "b", "c"]
@@ -99,18 +99,49 @@ def test_a_folder_is_an_endless_dataset_of_edits(tmp_path):
 )
 def test_a_bad_row_is_named_at_once(tmp_path, second, says):
     with pytest.raises(UserError, match=says):
-        FolderRecords(folder(tmp_path, ROW, second), 16)
+        OwnRecords(folder(tmp_path, ROW, second), 16)
 
 
 def test_no_metadata_no_rows_and_a_picture_that_is_none(tmp_path):
-    with pytest.raises(UserError, match=r"metadata\.jsonl: there is no such file"):
-        FolderRecords(tmp_path, 16)
+    with pytest.raises(UserError, match=r"holds no metadata\.jsonl, no \.parquet and no \.tar"):
+        OwnRecords(tmp_path, 16)
     with pytest.raises(UserError, match="has no rows"):
-        FolderRecords(folder(tmp_path, ""), 16)
+        OwnRecords(folder(tmp_path, ""), 16)
     (tmp_path / "a.png").write_text("this is text")
     (tmp_path / "metadata.jsonl").write_text(json.dumps(ROW))
     with pytest.raises(UserError, match=r"a\.png"):
-        FolderRecords(tmp_path, 16)[0]
+        OwnRecords(tmp_path, 16)[0]
+
+
+@pytest.mark.parametrize("blocks", [[1], [3, 0, 5], [4] * 30, [100, 1, 1, 50, 7]])
+def test_blocks_are_shuffled_and_each_epoch_is_a_permutation(blocks):
+    order, length = BlockShuffled(blocks, seed=2, window=3), sum(blocks)
+    epochs = [[order(epoch * length + i) for i in range(length)] for epoch in range(2)]
+    assert all(sorted(epoch) == list(range(length)) for epoch in epochs)
+    assert [order(i) for i in range(length)] == epochs[0], "going back gives the same"
+    if length > 20:
+        assert epochs[0] != epochs[1]
+        starts = np.cumsum([0, *blocks])
+        where = [int(np.searchsorted(starts, row, side="right")) for row in epochs[0]]
+        for at in range(0, length - 4, 4):
+            assert len(set(where[at : at + 4])) <= 6, "few blocks at once"
+
+
+def test_some_rows_are_held_out_and_which_does_not_depend_on_the_others(tmp_path):
+    names = [f"{number}.png" for number in range(60)]
+    rows = [ROW | {"file_name": name, "caption": name} for name in names]
+    whole = folder(tmp_path, *rows, pictures=names)
+
+    def captions(split, share=0.2):
+        records = OwnRecords(whole, 16, 0, split, share)
+        return {records[index]["caption"] for index in range(len(records))}
+
+    held_out = captions("validation")
+    assert 4 < len(held_out) < 20 and captions("train") == set(names) - held_out
+    folder(tmp_path, *rows[10:], pictures=names)
+    assert captions("validation") == held_out - set(names[:10])
+    with pytest.raises(UserError, match="every row is held out"):
+        OwnRecords(whole, 16, 0, "train", 1.0)
 
 
 def test_the_learning_rate_rises_and_falls():

@@ -1,12 +1,13 @@
-"""Which samples a step sees, and folders of one's own pictures as endless datasets."""
+"""Which samples a step sees, and one's own records as endless datasets."""
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
-from collections.abc import Iterator
-from dataclasses import fields
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from torch.utils.data import DataLoader, Dataset
 
+from uip2p.datasets import open_records
 from uip2p.errors import UserError
 from uip2p.images import load_image
 from uip2p.learning.randomness import key
@@ -112,72 +114,82 @@ class Shuffled:
         return (left << self.half) | right
 
 
-class FolderRecords:
-    """A folder of pictures with `metadata.jsonl` (the imagefolder layout), as an endless dataset of edits.
+class BlockShuffled:
+    """index -> row like `Shuffled`, for rows that lie in blocks: the blocks of an epoch come in an order of its own,
+    and `window` of them after another are mixed. Whoever keeps that many blocks reads each once an epoch.
 
-    Each row of metadata.jsonl is a JSON object with file_name, caption, instruction, edited_caption and
-    reverse_instruction; other fields are ignored. `dataset[index]` is, for any index >= 0, a dict with the fields of
-    EditRecord, the image as uint8 [size, size, 3] (resized, centre cropped). Every epoch has an order of its own.
-
-    path: the folder, or its metadata.jsonl. split, validation: of the rows, all but this share ("train") or this share
-    ("validation"); a row's place follows from its file name, whatever else the folder holds. Raises UserError that
-    names the file, the row and the field at fault.
+    blocks: how many rows each has. Memory: a few numbers a block, for the last epoch that was asked for.
     """
 
-    TEXTS = ("caption", "instruction", "edited_caption", "reverse_instruction")
+    def __init__(self, blocks: Sequence[int], seed: int = 0, window: int = 8):
+        self.blocks, self.seed, self.window = list(blocks), seed, window
+        self.starts = [0, *accumulate(self.blocks)]
+        self.length = self.starts[-1]
+        if self.length < 1:
+            raise ValueError("there must be at least one row")
+        self.epoch: int | None = None
+
+    def __call__(self, index: int) -> int:
+        epoch, at = divmod(index, self.length)
+        if epoch != self.epoch:
+            self._lay_out(epoch)
+        number = bisect_right(self.ends, at)
+        begin = self.ends[number - 1] if number else 0
+        at = self.mixed[number](at - begin)
+        for block in self.windows[number]:
+            if at < self.blocks[block]:
+                return self.starts[block] + at
+            at -= self.blocks[block]
+        raise AssertionError("a window is as long as its blocks together")
+
+    def _lay_out(self, epoch: int) -> None:
+        order = Shuffled(len(self.blocks), self.seed)
+        blocks = [order(epoch * len(self.blocks) + i) for i in range(len(self.blocks))]
+        windows = [blocks[i : i + self.window] for i in range(0, len(blocks), self.window)]
+        self.windows = [window for window in windows if sum(self.blocks[block] for block in window)]
+        lengths = [sum(self.blocks[block] for block in window) for window in self.windows]
+        self.ends = list(accumulate(lengths))
+        self.mixed = [Shuffled(n, key(self.seed, epoch, i)) for i, n in enumerate(lengths)]
+        self.epoch = epoch
+
+
+class OwnRecords:
+    """A user's own records as an endless dataset: `dataset[index]` is, for any index >= 0, a dict with the fields of
+    EditRecord, the image as uint8 [size, size, 3] (resized, centre cropped). Every epoch has an order of its own.
+
+    path: see `datasets.open_records`. split, validation: of the rows, all but this share ("train") or this share
+    ("validation"); where a row belongs follows from its name, whatever else there is. Raises UserError that names the
+    file, the row and the field at fault.
+    """
 
     def __init__(self, path: str | Path, size: int, seed: int = 0, split: str = "train", validation: float = 0.0):
-        path = Path(path)
-        self.metadata = path if path.suffix == ".jsonl" else path / "metadata.jsonl"
-        self.size = size
-        records = list(self._read())
-        if not records:
-            raise UserError(f"{self.metadata}: has no rows.")
-        held_out = [key("split", record.image.name) % 10_000 < 10_000 * validation for record in records]
-        self.records = [r for r, held in zip(records, held_out, strict=True) if held == (split == "validation")]
-        if not self.records and split == "train":
-            raise UserError(f"{self.metadata}: every row is held out for validation. Lower data.validation.")
-        self.order = Shuffled(max(1, len(self.records)), seed)
+        self.source, self.size = open_records(path), size
+        self.rows: list[int] | None = None
+        blocks = list(self.source.blocks)
+        if validation or split == "validation":
+            held_out = [self._is_held_out(row, validation) for row in range(len(self.source))]
+            wanted = [held == (split == "validation") for held in held_out]
+            self.rows = [row for row, want in enumerate(wanted) if want]
+            ends = list(accumulate(blocks))
+            blocks = [sum(wanted[end - count : end]) for end, count in zip(ends, blocks, strict=True)]
+            if not self.rows and split == "train":
+                raise UserError(f"{path}: every row is held out for validation. Lower data.validation.")
+        many = len(blocks) == len(self.source)  # a block a row: mix them all
+        self.order = Shuffled(max(1, len(self)), seed) if many or not len(self) else BlockShuffled(blocks, seed)
 
     def __len__(self) -> int:
-        return len(self.records)
+        return len(self.source) if self.rows is None else len(self.rows)
 
     def record(self, index: int) -> EditRecord:
         """Sample number `index` with its picture loaded: uint8 [size, size, 3]."""
-        record = self.records[self.order(index)]
+        row = self.order(index)
+        record = self.source.record(row if self.rows is None else self.rows[row])
         picture = ImageOps.fit(load_image(record.image), (self.size, self.size), Image.Resampling.LANCZOS)
-        return EditRecord(np.asarray(picture), *(getattr(record, name) for name in self.TEXTS))
+        return replace(record, image=np.asarray(picture))
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         record = self.record(index)
         return {field.name: getattr(record, field.name) for field in fields(record)}
 
-    def _read(self) -> Iterator[EditRecord]:
-        try:
-            lines = self.metadata.read_text(encoding="utf-8-sig").splitlines()
-        except FileNotFoundError:
-            raise UserError(
-                f"{self.metadata}: there is no such file; each of its rows describes one picture."
-            ) from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{self.metadata}: cannot be read as UTF-8 text ({error}).") from None
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield self._parse(line, f"{self.metadata}, row {number}")
-
-    def _parse(self, line: str, where: str) -> EditRecord:
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{where}: is not valid JSON ({error.msg}, column {error.colno}).") from None
-        if not isinstance(row, dict):
-            raise UserError(f"{where}: must be a JSON object with file_name, {', '.join(self.TEXTS)}.")
-        for name in ("file_name", *self.TEXTS):
-            if name not in row:
-                raise UserError(f"{where}: the field {name!r} is missing.")
-            if not isinstance(row[name], str) or not row[name].strip():
-                raise UserError(f"{where}: the field {name!r} must be text that is not empty, got {row[name]!r}.")
-        image = self.metadata.parent / row["file_name"]
-        if not image.is_file():
-            raise UserError(f"{where}: file_name {row['file_name']!r} is not a file in {self.metadata.parent}.")
-        return EditRecord(image, *(row[name].strip() for name in self.TEXTS))
+    def _is_held_out(self, row: int, share: float) -> bool:
+        return key("split", self.source.name(row)) % 10_000 < 10_000 * share

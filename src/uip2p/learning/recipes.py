@@ -16,7 +16,7 @@ from uip2p.errors import UserError
 from uip2p.learning.autoencode import AutoencodeConfig, AutoencodeObjective
 from uip2p.learning.contrast import ContrastConfig, ContrastObjective
 from uip2p.learning.cycle import CycleConfig, CycleObjective
-from uip2p.learning.data import FolderRecords
+from uip2p.learning.data import OwnRecords
 from uip2p.learning.datasets import Captioned, DataConfig, Unpaired
 from uip2p.learning.denoise import DenoiseConfig, DenoiseObjective
 from uip2p.learning.paired import PairedConfig, PairedObjective
@@ -213,8 +213,8 @@ def _cycle(read: Callable, look: Callable[[str], str], folder: Path | None):
         for clip in clips:
             clip.model.vision_model.compile()
     if folder is not None:
-        held_out = FolderRecords(folder, data.size, data.seed, "validation", data.validation)
-        return objective, FolderRecords(folder, data.size, data.seed, "train", data.validation), held_out or None
+        held_out = OwnRecords(folder, data.size, data.seed, "validation", data.validation)
+        return objective, OwnRecords(folder, data.size, data.seed, "train", data.validation), held_out or None
     return objective, Unpaired(data, "train"), Unpaired(data, "validation")
 
 

@@ -1,0 +1,37 @@
+"""What every reader offers, and how a row becomes an EditRecord."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from uip2p.errors import UserError
+from uip2p.records import EditRecord
+
+TEXTS = ("caption", "instruction", "edited_caption", "reverse_instruction")
+
+
+class Source(Protocol):
+    """Rows 0 … len − 1, in blocks that are cheap to read one after the other: files, shards, row groups."""
+
+    @property
+    def blocks(self) -> Sequence[int]:
+        """How many rows each block has."""
+
+    def __len__(self) -> int: ...
+
+    def name(self, row: int) -> str:
+        """What the row is called, the same in every copy of the data: a file's name, a shard and a key."""
+
+    def record(self, row: int) -> EditRecord:
+        """The row, its image a path or the bytes of a picture. UserError names the file, the row and the field."""
+
+
+def to_record(fields: Mapping[str, Any], image: Any, where: str) -> EditRecord:
+    """A row's texts and its picture. UserError, beginning with `where`: a text is missing, empty or no text."""
+    for name in TEXTS:
+        if name not in fields or fields[name] is None:
+            raise UserError(f"{where}: the field {name!r} is missing.")
+        if not isinstance(fields[name], str) or not fields[name].strip():
+            raise UserError(f"{where}: the field {name!r} must be text that is not empty, got {fields[name]!r}.")
+    return EditRecord(image, *(fields[name].strip() for name in TEXTS))
