@@ -12,6 +12,7 @@ from uip2p.errors import UserError
 VERBS = {
     "edit": ("uip2p.editing.command", "edit a picture, or a folder of them, by instruction"),
     "train": ("uip2p.learning.command", "train one recipe, or the whole miniature from nothing"),
+    "data": ("uip2p.datasets.command", "prepare records for training: what would be computed again and again"),
     "study": ("uip2p.study.command", "train the rows of a study, measure them all in one way, print the table"),
     "evaluate": ("uip2p.evaluate.command", "score a model against exact ground truth"),
     "scenes": ("uip2p.scenes.command", "draw pictures of the miniature world with edits and exact answers"),

@@ -29,6 +29,7 @@ from uip2p.learning.augment import AugmentConfig, augment
 from uip2p.learning.denoise import draw_latents
 from uip2p.learning.diffusion import add_noise, move_to, rollout_times, training_target
 from uip2p.learning.frozen_base import FrozenBase
+from uip2p.learning.inputs import caption_embeddings, latents, readings, stacked
 from uip2p.learning.losses import (
     attention_loss,
     direction_loss,
@@ -88,19 +89,21 @@ class CycleObjective(nn.Module):
         if config.base_direction:
             self.base = FrozenBase(editor)
 
+    @property
+    def encoders(self) -> list[Clip]:
+        return cast(list[Clip], list(self.clips))
+
     def forward(self, batch: Batch, draw: Draw) -> Outcome:
         editor, config = self.editor, self.config
         x = pictures(batch, device=editor.device)
-        z, c = editor.encode(x, self._normal(draw, "posterior", x))
+        z, c = latents(editor, batch, x, self._normal(draw, "posterior", x))
         no_text, no_image = conditioning_dropout(draw, config.dropout)
         t, t_reverse = (self._timestep(draw, name) for name in ("t", "t'"))
         warming = torch.tensor([draw.step >= 0 and sample < config.identity_warmup for sample in draw.samples])
         # R asks for what x already shows: until the warm-up is over the "edit" is to leave the picture alone.
-        asked = [
-            row["reverse_instruction" if warm else "instruction"] for row, warm in zip(batch, warming, strict=True)
-        ]
-        forward_text = editor.read(drop(asked, no_text))
-        reverse_text = editor.read(drop(texts(batch, "reverse_instruction"), no_text))
+        asked = ["reverse_instruction" if warm else "instruction" for warm in warming]
+        forward_text = readings(editor, batch, asked, no_text)
+        reverse_text = readings(editor, batch, ["reverse_instruction"] * len(batch), no_text)
         seen = c * _column(~no_image.to(c.device))
 
         forward_tap, reverse_tap = (Tap(text.content, config.attention_side) for text in (forward_text, reverse_text))
@@ -173,17 +176,14 @@ class CycleObjective(nn.Module):
     def judge(self, batch: Batch, draw: Draw, x: Tensor, edited: Tensor, reversed_: Tensor) -> tuple[dict, dict]:
         """The CLIP terms and the pixel term, from pictures [B, 3, H, W]."""
         config = self.config
-        captions = texts(batch, "caption") + texts(batch, "edited_caption")
         direction, similarity, home, cosine = [], [], [], []
-        for clip in cast(list[Clip], self.clips):
-            with torch.no_grad():
-                source_text, edited_text = clip.embed_texts(captions).chunk(2)
+        for number, clip in enumerate(self.encoders):
+            source_text, edited_text = caption_embeddings(clip, number, batch)
             for view in range(config.augment.views):
                 # One augmentation a sample for all three pictures, one call of CLIP for the two that need gradients.
                 name = "augment" if view == 0 else f"augment/{view}"
                 views = [augment(picture, config.augment, draw, name) for picture in (x, edited, reversed_)]
-                with torch.no_grad():
-                    e_source, p_source = clip.embed_patches(views[0])
+                e_source, p_source = self._embed_source(clip, number, batch, views[0])
                 (e_edited, e_reversed), (_, p_reversed) = (
                     part.chunk(2) for part in clip.embed_patches(torch.cat(views[1:]))
                 )
@@ -208,6 +208,14 @@ class CycleObjective(nn.Module):
                 "reverse_error": (reversed_ - x).abs().flatten(1).mean(1),
             }
         return losses, logs
+
+    @torch.no_grad()
+    def _embed_source(self, clip: Clip, number: int, batch: Batch, view: Tensor) -> tuple[Tensor, Tensor]:
+        """E(I_in) and its patches. Cached where it is seen as it is and nobody asks for patches."""
+        if "clip_image" in batch[0] and self.config.augment == AugmentConfig() and not self.config.patch:
+            known = stacked(batch, "clip_image", view.device)[:, number]
+            return known, known  # the patches are not looked at
+        return clip.embed_patches(view)
 
     def prior_loss(self, batch: Batch, draw: Draw, z: Tensor, c: Tensor, z_e: Tensor) -> Tensor:
         """Ordinary denoising towards the picture itself, [B]: x is the one picture known to be right.

@@ -13,7 +13,9 @@ from torch import nn
 
 from uip2p.config import apply_overrides, check_keys, from_dict, load_toml
 from uip2p.errors import UserError
+from uip2p.evaluate.rows import fingerprint
 from uip2p.learning.autoencode import AutoencodeConfig, AutoencodeObjective
+from uip2p.learning.cache import CachedRecords, is_cache
 from uip2p.learning.contrast import ContrastConfig, ContrastObjective
 from uip2p.learning.cycle import CycleConfig, CycleObjective
 from uip2p.learning.data import OwnRecords
@@ -40,6 +42,7 @@ from uip2p.models.widen import widen_conv_in
 from uip2p.scenes.language import vocabulary
 from uip2p.scenes.world import World
 
+SPLITS = ("train", "validation")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PACKAGE = Path(__file__).parent.parent
 RECIPES = PACKAGE / "recipes"
@@ -212,10 +215,25 @@ def _cycle(read: Callable, look: Callable[[str], str], folder: Path | None):
     if config.compile:
         for clip in clips:
             clip.model.vision_model.compile()
+    if folder is not None and is_cache(folder):
+        made_with = cache_key(config, data, look)
+        cached = [CachedRecords(folder, made_with, data.seed, split, data.validation) for split in SPLITS]
+        return objective, cached[0], cached[1] or None
     if folder is not None:
-        held_out = OwnRecords(folder, data.size, data.seed, "validation", data.validation)
-        return objective, OwnRecords(folder, data.size, data.seed, "train", data.validation), held_out or None
+        own = [OwnRecords(folder, data.size, data.seed, split, data.validation) for split in SPLITS]
+        return objective, own[0], own[1] or None
     return objective, Unpaired(data, "train"), Unpaired(data, "validation")
+
+
+def cache_key(config: EditorConfig, data: DataConfig, look: Callable[[str], str]) -> dict[str, Any]:
+    """What a cache depends on: the models whose answers it keeps, by name and, of folders, by weights; the size."""
+
+    def named(reference: str) -> str:
+        name = look(reference)
+        return f"{Path(name).name}@{fingerprint(Path(name))}" if Path(name).is_dir() else name
+
+    vae, clips = named(config.vae) if config.vae else "", [named(reference) for reference in config.clips]
+    return {"base": named(config.base), "vae": vae, "clips": clips, "size": data.size}
 
 
 def _paired(read: Callable, look: Callable[[str], str], folder: Path | None):

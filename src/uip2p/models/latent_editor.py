@@ -89,10 +89,15 @@ class LatentEditor(nn.Module):
     def encode(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(z, c): z = s · E(x), sampled with `noise` if given, for the diffusion; c = the mode, not scaled by s, which
         is what InstructPix2Pix gives the UNet beside it."""
-        posterior = self.vae.encode(x.to(self.vae.dtype)).latent_dist
-        mean, std = posterior.mean.float(), posterior.std.float()
+        mean, std = self.posterior(x)
         z = mean if noise is None else mean + std * noise
         return z * self.vae.config.scaling_factor, mean
+
+    @torch.no_grad()
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of E(x), not scaled, fp32 [B, C, h, w] each."""
+        posterior = self.vae.encode(x.to(self.vae.dtype)).latent_dist
+        return posterior.mean.float(), posterior.std.float()
 
     def decode(self, z: Tensor) -> Tensor:
         """D(z / s), not clamped, fp32. Differentiable."""
