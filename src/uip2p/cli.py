@@ -15,6 +15,7 @@ VERBS = {
     "data": ("uip2p.datasets.command", "prepare records for training: what would be computed again and again"),
     "study": ("uip2p.study.command", "train the rows of a study, measure them all in one way, print the table"),
     "evaluate": ("uip2p.evaluate.command", "score a model against exact ground truth"),
+    "export": ("uip2p.models.command", "write an editor in the form that another program takes"),
     "scenes": ("uip2p.scenes.command", "draw pictures of the miniature world with edits and exact answers"),
     "demo": ("uip2p.demo.command", "see everything work in four minutes, on any laptop"),
 }

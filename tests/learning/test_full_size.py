@@ -83,6 +83,10 @@ def test_a_recipe_trains_and_stock_pipelines_run_what_comes_out(models, tmp_path
     names = {"direction", "similarity", "attention", "reconstruction"}
     assert all(np.isfinite(row[name]) and row[name] != 0 for row in rows for name in names)
     assert list((tmp_path / "run/samples").glob("*.png"))
+    card = (tmp_path / "run/model/README.md").read_text()
+    texts = ["license: other", "pipeline_tag: image-to-image", f"--recipe {recipe} --data data", "records of `data`"]
+    for text in (*texts, "| reconstruction |", "commit `", "12 pictures"):
+        assert text in card, text
     before = (build_xl_pipeline if xl else build_pipeline)().vae
     assert all(torch.equal(a, b) for a, b in zip(before.parameters(), pipe.vae.parameters(), strict=True)) or xl
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from uip2p.errors import UserError
+from uip2p.learning.card import write_card
 from uip2p.learning.journal import Journal
 from uip2p.learning.plan import Plan, available, describe, make_plan, switches
 from uip2p.learning.recipes import build, family_and_stage, find, read_cycle, read_recipe, recipe_names
@@ -102,6 +104,10 @@ def train_recipe(
     result = train(run_.objective, run_.dataset, run_.train, out, run_.validation, recipe=deciding(tables, data))
     if not result.finished:
         raise KeyboardInterrupt  # it is saved; the next stage must not start
+    if tables["objective"] == "cycle" and int(os.environ.get("RANK", 0)) == 0:
+        sets = [argument for override in overrides for argument in ("--set", override)]
+        command = ["uip2p", "train", "--recipe", name, *(["--data", data.name] if data else []), *sets]
+        write_card(out, name, tables, find(tables["model"]["base"], root, family), data, command)
     return out
 
 

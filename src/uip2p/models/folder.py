@@ -82,6 +82,10 @@ def load_pipeline(
         from uip2p.models.single_file import load_single_file  # it needs this module's checks
 
         parts = load_single_file(Path(name), dtype)
+    elif (Path(name) / "unet/model.onnx").is_file():
+        from uip2p.models.onnx import load_onnx
+
+        return load_onnx(Path(name))
     else:
         parts = _load_folder(resolve(name), str(name), dtype)
     for model in (parts.unet, parts.vae, parts.text_encoder, parts.text_encoder_2):

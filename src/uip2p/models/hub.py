@@ -33,6 +33,13 @@ REVISIONS = {
     SDXL_VAE: "207b116dae70ace3637169f1ddd2434b91b3a8cd",
 }
 
+# Of a base, which holds for what is made of it too.
+LICENCES = {
+    SD15: ("creativeml-openrail-m", "https://huggingface.co/spaces/CompVis/stable-diffusion-license"),
+    SDXL: ("openrail++", f"https://huggingface.co/{SDXL}/blob/main/LICENSE.md"),
+    INSTRUCT_PIX2PIX: ("mit", f"https://huggingface.co/{INSTRUCT_PIX2PIX}"),
+}
+
 
 def is_hub_id(name: str) -> bool:
     """owner/name, or owner/name@revision; not something that looks like a path."""

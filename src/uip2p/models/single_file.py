@@ -83,9 +83,12 @@ def load_single_file(path: Path, dtype: torch.dtype = torch.float32) -> folders.
     return folders.Parts(unet, vae, encoder, tokenizer, scheduler, settings, str(path), **second)
 
 
-def save_single_file(parts: folders.Parts, path: Path, dtype: torch.dtype, notes: Mapping[str, str]) -> None:
+def save_single_file(
+    parts: folders.Parts, path: Path, dtype: torch.dtype, notes: Mapping[str, str], beside: Path | None = None
+) -> None:
     """The whole editor as one file, and beside it a folder of its name with the configurations and the tokenizer, which
-    `load_single_file` and diffusers' `from_single_file(…, config=folder)` take. notes: into the file's metadata."""
+    `load_single_file` and diffusers' `from_single_file(…, config=folder)` take. notes: into the file's metadata.
+    beside: that folder, where it is to be another."""
     models = {
         "unet": parts.unet,
         "vae": parts.vae,
@@ -93,7 +96,7 @@ def save_single_file(parts: folders.Parts, path: Path, dtype: torch.dtype, notes
         "text_encoder_2": parts.text_encoder_2,
     }
     tensors: dict[str, Tensor] = {name: t.to(dtype).clone() for name, t in to_original(models).items()}
-    beside = path.with_suffix("")
+    beside = beside or path.with_suffix("")
     pipeline = folders.stock_pipeline(parts)
     pipeline.save_config(beside)
     for part, model in models.items():
