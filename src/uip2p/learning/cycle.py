@@ -93,6 +93,12 @@ class CycleObjective(nn.Module):
     def encoders(self) -> list[Clip]:
         return cast(list[Clip], list(self.clips))
 
+    def networks(self) -> list[nn.Module]:
+        """What has weights that learn, for sharding."""
+        text = self.editor.text_encoder
+        learns = any(parameter.requires_grad for parameter in text.parameters())
+        return [self.editor.unet, *([text] if learns else [])]
+
     def forward(self, batch: Batch, draw: Draw) -> Outcome:
         editor, config = self.editor, self.config
         x = pictures(batch, device=editor.device)

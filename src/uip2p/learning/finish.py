@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from uip2p.learning import checkpoint
+from uip2p.learning.sharding import gathered
 from uip2p.learning.state import TrainState, load_best
 from uip2p.learning.train_config import TrainConfig
 
@@ -29,24 +30,31 @@ def export(objective: Any, state: TrainState, config: TrainConfig, out: Path, ma
     state.ema.copy_to_parameters()
     objective.eval()
     result = Result(state.step, True, out / "model", state.step if step is None else step)
+    with gathered(objective):
+        _write(objective, result, config, out, loss if averages else None, main)
+    return result
+
+
+def _write(objective: Any, result: Result, config: TrainConfig, out: Path, loss: float | None, main: bool) -> None:
     if main:
         checkpoint.replace_folder(result.model, objective.export, "Free some space and run the same command again.")
         note = {
             "step": result.step,
             "exported": result.exported,
             "export": config.export,
-            "validation_loss": loss if averages else None,
+            "validation_loss": loss,
         }
         checkpoint.replace_text(out / "finished.json", json.dumps(note, indent=1))
-    return result
 
 
-def snapshot(objective: Any, state: TrainState, folder: Path, images: int) -> Path:
+def snapshot(objective: Any, state: TrainState, folder: Path, images: int, main: bool = True) -> Path:
     """Export the averaged weights as they are now into `folder/<images:09d>`, whole or not at all, and go on.
 
     A run that was killed and passes the same count again writes the same model in its place."""
     path = folder / f"{images:09d}"
-    with state.ema.judging(objective):
+    with state.ema.judging(objective), gathered(objective):
+        if not main:
+            return path
         checkpoint.replace_folder(path, objective.export, "Free some space and run the same command again.")
     return path
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from uip2p.errors import UserError
 from uip2p.learning.muon import Muon
+from uip2p.learning.sharding import like
 from uip2p.learning.train_config import TrainConfig
 
 PARTS_8BIT = ("codes", "scale", "qmap")  # of a moment in torchao's 8 bits
@@ -72,7 +73,8 @@ def set_moments(optimizer: Any, parameters: Mapping[str, nn.Parameter], moments:
     state: dict[int, dict[str, Tensor]] = {}
     for path, tensor in moments.items():
         name, _, kind = path.rpartition("/")
-        state.setdefault(numbers[name], {})[kind] = tensor
+        shared = tensor.ndim > 0 and ":" not in kind
+        state.setdefault(numbers[name], {})[kind] = like(tensor, parameters[name]) if shared else tensor
     for kinds in state.values():
         for kind in {kind.partition(":")[0] for kind in kinds if ":" in kind}:
             parts = {part: kinds.pop(f"{kind}:{part}") for part in PARTS_8BIT}

@@ -14,6 +14,7 @@ from uip2p.errors import UserError
 from uip2p.learning import checkpoint
 from uip2p.learning.journal import Means
 from uip2p.learning.optimizer import get_moments, set_moments
+from uip2p.learning.sharding import all_whole, like
 from uip2p.models.ema import EMA
 
 
@@ -35,12 +36,15 @@ class TrainState:
         self.alarmed = False
         self.means = Means()
 
-    def save(self, folder: Path, keep: int) -> None:
+    def save(self, folder: Path, keep: int, main: bool = True) -> None:
+        """Every process takes part, as each may have a share of the weights; `main` alone writes."""
         groups = {
-            "model": {name: tensor.detach() for name, tensor in self._tensors().items()},
-            "ema": self.ema.averages,
-            "optimizer": get_moments(self.optimizer, self.parameters),
+            "model": all_whole({name: tensor.detach() for name, tensor in self._tensors().items()}),
+            "ema": all_whole(self.ema.averages),
+            "optimizer": all_whole(get_moments(self.optimizer, self.parameters)),
         }
+        if not main:
+            return
         numbers = {name: getattr(self, name) for name in self.NUMBERS}
         numbers["means"] = [self.means.sums, self.means.count]
         numbers["scaler"] = self.scaler.state_dict() if self.scaler is not None else None
@@ -58,7 +62,7 @@ class TrainState:
         tensors = self._tensors()
         _check_same(tensors, groups["model"], path / "model.safetensors")
         for name, tensor in tensors.items():
-            tensor.copy_(groups["model"][name])
+            tensor.copy_(like(groups["model"][name], tensor))
         self.ema.load(groups["ema"])
         set_moments(self.optimizer, self.parameters, groups["optimizer"])
         for name in self.NUMBERS:

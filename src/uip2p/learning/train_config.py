@@ -59,6 +59,7 @@ class TrainConfig:
     gradient_clip: float = 1.0  # the norm of the whole gradient
     accumulate: int = 1
     micro_batch: int = 0  # samples a device sees at once; 0: all that `accumulate` leaves together
+    shard: bool = False  # FSDP2: what learns is shared out over the devices, see `learning.sharding`
     ema_decay: float = 0.999
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     save_every: int = 500
@@ -109,6 +110,8 @@ def free_to_change(config: TrainConfig) -> set[str]:
         "snapshot_every_images",
         "workers",
         "export",
+        "shard",
+        "micro_batch",
     ]
     if config.schedule == "constant" or config.horizon:
         names.append("steps")

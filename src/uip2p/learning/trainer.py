@@ -38,6 +38,7 @@ from uip2p.learning.forward import add, forward, split, to_numbers
 from uip2p.learning.objective import Outcome
 from uip2p.learning.optimizer import build_optimizer, set_learning_rate
 from uip2p.learning.randomness import Draw, key
+from uip2p.learning.sharding import accumulating, all_whole, shard, whole
 from uip2p.learning.state import TrainState, load_best, save_best
 from uip2p.learning.train_config import TrainConfig, free_to_change
 from uip2p.models.ema import EMA, trainable
@@ -72,6 +73,10 @@ def train(
     if config.batch_size < config.accumulate * accelerator.num_processes:
         parts = config.accumulate * accelerator.num_processes
         raise UserError(f"batch_size must be at least accumulate × devices, {parts}, got {config.batch_size}.")
+    if config.shard and config.batch_size % accelerator.num_processes:
+        raise UserError(f"with train.shard batch_size must be a multiple of the {accelerator.num_processes} devices.")
+    if config.shard and config.optimizer != "adamw":
+        raise UserError(f'train.shard goes with optimizer "adamw", not "{config.optimizer}".')
     with journal.locked(out) if accelerator.is_main_process else nullcontext():
         trainer = Trainer(accelerator, objective, dataset, config, out, validation, progress)
         if accelerator.is_main_process:
@@ -100,11 +105,15 @@ class Trainer:
         self.validation, self.progress = validation, progress
         self.main = accelerator.is_main_process
         self.rank, self.world = accelerator.process_index, accelerator.num_processes
-        parameters = trainable(objective)
-        if not parameters:
+        if not trainable(objective):
             raise UserError("nothing to train: no parameter of the objective has requires_grad.")
+        self.sharded = config.shard and self.world > 1
+        if self.sharded:
+            shard(objective, self.world, accelerator.device)
+        parameters = trainable(objective)
         ema = EMA(parameters, config.ema_decay)
-        self.model, self.optimizer = accelerator.prepare(objective, build_optimizer(parameters, config))
+        self.model = objective if self.sharded else accelerator.prepare(objective)
+        self.optimizer = accelerator.prepare(build_optimizer(parameters, config))
         self.state = TrainState(objective, ema, self.optimizer, accelerator.scaler)
 
     # The run
@@ -152,11 +161,10 @@ class Trainer:
                 self._validate()
             if config.sample_every_images and self._crossed(config.sample_every_images):
                 self._sample()
-            if self.main and config.snapshot_every_images and self._crossed(config.snapshot_every_images):
-                snapshot(self.objective, state, self.out / "snapshots", self._images())
+            if config.snapshot_every_images and self._crossed(config.snapshot_every_images):
+                snapshot(self.objective, state, self.out / "snapshots", self._images(), self.main)
             if asked or self._due(config.save_every, last):
-                if self.main:
-                    state.save(self.out / "checkpoints", config.keep)
+                state.save(self.out / "checkpoints", config.keep, self.main)
                 self.accelerator.wait_for_everyone()
             if asked and not last:
                 return True
@@ -183,14 +191,14 @@ class Trainer:
         totals = []
         pieces = split(len(items), config.parts(len(items)))
         for piece in pieces:
-            with nullcontext() if piece is pieces[-1] else self.accelerator.no_sync(self.model):
+            with self._accumulating(piece is pieces[-1]), self.accelerator.autocast():
                 draw = Draw(config.seed, step, samples[piece], self.accelerator.device)
                 total, more = forward(self.model, items[piece], draw)
                 # DDP takes the mean over processes: the gradient is that of the sum over samples / batch_size.
                 self.accelerator.backward(total.sum() * (self.world / config.batch_size))
             totals.append(total.detach())
             sums = add(sums, more)
-        norm = self.accelerator.clip_grad_norm_(state.parameters.values(), config.gradient_clip or math.inf)
+        norm = whole(self.accelerator.clip_grad_norm_(state.parameters.values(), config.gradient_clip or math.inf))
         numbers = to_numbers(self.accelerator, {"stop": norm.new_tensor(float(stop.asked)), "norm": norm, **sums})
         asked, norm = numbers.pop("stop") > 0, numbers.pop("norm") / self.world
         means = {name: total / config.batch_size for name, total in numbers.items()} | {"grad_norm": norm}
@@ -209,6 +217,11 @@ class Trainer:
                 f"Look at their samples, or lower learning_rate: {[sample for ids in state.bad for sample in ids]}."
             )
         return asked
+
+    def _accumulating(self, last: bool) -> Any:
+        if self.sharded:
+            return accumulating(self.objective, last)
+        return nullcontext() if last else self.accelerator.no_sync(self.model)
 
     def _skip(self, samples: range, totals: Tensor) -> None:
         """A loss or gradient is not finite: leave weights, averages and moments alone, and say which samples."""
@@ -261,20 +274,21 @@ class Trainer:
         self._write({"step": state.step, "images": self._images(), "validation": means, "best": best})
         if best:
             state.best = loss
+            averages = all_whole(state.ema.averages)
             if self.main:
-                save_best(self.out / "best", state.ema.averages, loss, state.step)
+                save_best(self.out / "best", averages, loss, state.step)
         if self.progress:
             self._say(f"step {state.step}: validation loss {loss:.4g}{' (the best so far)' if best else ''}")
 
     def _sample(self) -> None:
-        if not self.main:
+        if not (self.main or self.sharded):  # sharded, nobody can run alone
             return
         source = self.dataset if self.validation is None else self.validation
         samples = range(self.config.sample_pictures)
         draw = Draw(self.config.seed, SAMPLES, samples, self.accelerator.device)
         with self.state.ema.judging(self.objective), self.accelerator.autocast():
             picture = self.objective.samples([source[sample] for sample in samples], draw)
-        if picture is not None:
+        if picture is not None and self.main:
             folder = self.out / "samples"
             with checkpoint.writing(folder):
                 folder.mkdir(exist_ok=True)

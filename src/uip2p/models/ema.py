@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from uip2p.learning.sharding import like
+
 
 def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
     """Name -> parameter, of those with requires_grad; a parameter that is shared is named once."""
@@ -35,7 +37,7 @@ class EMA:
     @torch.no_grad()
     def load(self, averages: Mapping[str, torch.Tensor]) -> None:
         for name, average in self.averages.items():
-            average.copy_(averages[name])
+            average.copy_(like(averages[name], average))
 
     @torch.no_grad()
     def copy_to_parameters(self) -> None:
