@@ -1,7 +1,7 @@
 """One training step of the cycle, four ways, side by side in one process.
 
-    python benchmarks/cycle_step.py                 Stable Diffusion 1.5's shape at 256 px, random weights, LoRA, batch 1
-    python benchmarks/cycle_step.py --mini          the miniature as it trains, batch 16
+    python benchmarks/cycle_step.py           Stable Diffusion 1.5's shape at 256 px, random weights, LoRA, batch 1
+    python benchmarks/cycle_step.py --mini    the miniature as it trains, batch 16
 
     plain   as a training script writes it down: every frozen network at every step, attention by explicit matrices
             wherever maps are wanted, the whole decoder, CLIP once a picture
@@ -10,346 +10,194 @@
     exact   ours (`CycleObjective`), from the same cache: the same mathematics
     lean    ours with a tiny decoder for the losses: other mathematics, so it has no gate
 
-Gate: `plain`, `tuned` and `exact` must agree in the losses of the first step to 1e-4, and in what three steps make of the
-parameters; else FAIL and no ratio. Rounds go A B C D A B C D, an A/A control beside them; times are medians. Peak memory
-is the process's, above what it had before the step. The last line ends in `ratio X`: lean over plain.
+Gate, in fp32: `plain`, `tuned` and `exact` must agree in the losses of the first step to 1e-4, and after all rounds in
+the parameters to 1 % of the way that these have gone; else FAIL and no ratio. Rounds go A B C D A B C D, with an A/A
+control; times are medians. Memory is of tensors alive at once beyond those before the step, without the update. The
+last line ends in `ratio X`: plain over lean (over exact where the decoder is tiny anyway).
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
-import statistics
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import json
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-import psutil
 import torch
-import torch.nn.functional as F
-from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
+from measure import DTYPES, Measured, count, interleave, limit, timed, where
+from models import Models, cached, full, miniature, rows_of
+from peers import Peer
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from uip2p.evaluate.rows import commit, versions
 from uip2p.learning.cycle import CycleConfig, CycleObjective
-from uip2p.learning.plan import measure_flops
 from uip2p.learning.randomness import Draw
-from uip2p.models import full_size
-from uip2p.models.attention import TapProcessor
-from uip2p.models.clip import Clip
-from uip2p.models.latent_editor import LatentEditor
-from uip2p.models.lora import LoraConfig
+from uip2p.models.attention import tappable
+from uip2p.models.products import ConvolutionLinear, mkl_is_slow
 from uip2p.models.settings import Settings
 
-TEXTS = ("caption", "instruction", "edited_caption", "reverse_instruction")
-WEIGHTS = CycleConfig(dropout=0.0)
-
-
-@dataclass
-class Models:
-    editor: LatentEditor
-    clip: Clip
-    size: int
-    batch: int
-
-
-def build(mini: bool, batch: int | None) -> Models:
-    torch.manual_seed(0)
-    if mini:
-        from uip2p.models.clip import load_clip
-        from uip2p.models.folder import load_pipeline
-        from uip2p.models.widen import widen_conv_in
-
-        p = load_pipeline("mini-base")
-        editor = LatentEditor(widen_conv_in(p.unet), p.vae, p.text_encoder, p.tokenizer, p.scheduler)
-        from uip2p.learning.recipes import SHIPPED
-
-        return Models(editor, load_clip(SHIPPED["clip"]), 64, batch or 16)
-    editor = LatentEditor(
-        full_size.sd15_unet(), full_size.sd_autoencoder(), full_size.clip_l_text(), full_size.tokenizer(),
-        full_size.scheduler(), lora=LoraConfig(rank=64),
-    )  # fmt: skip
-    return Models(editor, full_size.clip_l().freeze(), 256, batch or 1)
-
-
-# ---- the two peers, written out from diffusers' and transformers' classes ----------------------------
-
-
-class ExplicitMaps(AttnProcessor):
-    """Cross-attention by explicit matrices, keeping the probabilities of every head, as attention-map code does."""
-
-    def __init__(self, kept: list[tuple[Tensor, int]], max_positions: int | None = None):
-        super().__init__()
-        self.kept, self.max_positions = kept, max_positions
-        self.fused = AttnProcessor2_0()
-
-    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
-        if self.max_positions is not None and hidden_states.shape[1] > self.max_positions:
-            return self.fused(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
-        query = attn.head_to_batch_dim(attn.to_q(hidden_states))
-        key = attn.head_to_batch_dim(attn.to_k(encoder_hidden_states))
-        value = attn.head_to_batch_dim(attn.to_v(encoder_hidden_states))
-        probabilities = attn.get_attention_scores(query, key)
-        self.kept.append((probabilities, attn.heads))
-        out = attn.batch_to_head_dim(torch.bmm(probabilities, value))
-        return attn.to_out[1](attn.to_out[0](out))
-
-
-def maps_of(kept: list[tuple[Tensor, int]], content: Tensor, max_positions: int = 16**2) -> list[Tensor]:
-    """Mean over heads, sum over content tokens, mean one: of the layers that the loss compares."""
-    found = []
-    for probabilities, heads in kept:
-        if probabilities.shape[1] <= max_positions:
-            mean = probabilities.float().unflatten(0, (-1, heads)).mean(1)
-            attended = (mean * content[:, None, :]).sum(-1) + 1e-6
-            found.append(attended / attended.mean(-1, keepdim=True))
-    return found
-
-
-def rms(x: Tensor) -> Tensor:
-    return x.flatten(1).square().mean(-1).add(1e-8).sqrt()
-
-
-class Peer:
-    """The method of the paper step by step. tuned: with what a careful user adds."""
-
-    def __init__(self, models: Models, cache: dict[str, Any], tuned: bool):
-        self.m, self.cache, self.tuned = models, cache, tuned
-
-    @contextmanager
-    def attention(self, kept: list[tuple[Tensor, int]]) -> Iterator[None]:
-        unet = self.m.editor.unet
-        before = unet.attn_processors
-        limit = 16**2 if self.tuned else None
-        explicit, other = ExplicitMaps(kept, limit), AttnProcessor2_0() if self.tuned else AttnProcessor()
-        unet.set_attn_processor({name: explicit if ".attn2." in name else other for name in before})
-        try:
-            yield
-        finally:
-            unet.set_attn_processor(before)
-
-    def losses(self, batch: list[dict], draw: Draw) -> dict[str, Tensor]:
-        m, editor, clip = self.m, self.m.editor, self.m.clip
-        x = torch.from_numpy(np.stack([row["image"] for row in batch])).permute(0, 3, 1, 2).float() / 127.5 - 1
-        scale, alpha = editor.vae.config.scaling_factor, editor.alpha_bar
-        side = m.size // editor.factor
-        shape = (editor.vae.config.latent_channels, side, side)
-        posterior_noise, eps1, eps2 = (draw.normal(name, shape) for name in ("posterior", "ε₁", "ε₂"))
-        t, s = (draw.integers(name, 1000) for name in ("t", "t'"))
-        with torch.no_grad():
-            if self.tuned:
-                mean, std = self.cache["mean"], self.cache["std"]
-                forward, reverse = self.cache["forward"], self.cache["reverse"]
-            else:
-                posterior = editor.vae.encode(x).latent_dist
-                mean, std = posterior.mean, posterior.std
-                forward, reverse = (editor.read([row[k] for row in batch]) for k in ("instruction", "reverse_instruction"))
-        z, c = (mean + std * posterior_noise) * scale, mean
-        a, b = alpha[t].view(-1, 1, 1, 1), alpha[s].view(-1, 1, 1, 1)
-
-        def predict(inputs: Tensor, at: Tensor, told: Any, kept: list) -> Tensor:
-            with self.attention(kept):
-                return editor.unet(inputs, at, encoder_hidden_states=told.states).sample
-
-        kept_f: list = []
-        kept_r: list = []
-        z_t = a.sqrt() * z + (1 - a).sqrt() * eps1
-        z_e = self.clean(z_t, predict(torch.cat([z_t, c], 1), t, forward, kept_f), a)
-        z_s = b.sqrt() * z_e + (1 - b).sqrt() * eps2
-        z_r = self.clean(z_s, predict(torch.cat([z_s, z_e / scale], 1), s, reverse, kept_r), b)
-        edited, back = (editor.vae.decode(latent / scale).sample.clamp(-1.2, 1.2) for latent in (z_e, z_r))
-        with torch.no_grad():
-            if self.tuned:
-                e_x, t_x, t_e = self.cache["image"], self.cache["caption"], self.cache["edited"]
-            else:
-                e_x = clip.embed_images(x)
-                t_x, t_e = (clip.embed_texts([row[k] for row in batch]) for k in ("caption", "edited_caption"))
-        if self.tuned:
-            e_e, e_r = clip.embed_images(torch.cat([edited, back])).chunk(2)
-        else:
-            e_e, e_r = clip.embed_images(edited), clip.embed_images(back)
-        maps = maps_of(kept_f, forward.content), maps_of(kept_r, reverse.content)
-        return {
-            "direction": 1 - F.cosine_similarity(e_e - e_x, t_e - t_x, dim=-1, eps=1e-3),
-            "similarity": 1 - F.cosine_similarity(e_e, t_e, dim=-1),
-            "attention": 0.5 * sum(rms(f - r) for f, r in zip(*maps, strict=True)),
-            "reconstruction": rms(x - back) + 1 - F.cosine_similarity(e_r, e_x, dim=-1),
-        }
-
-    def clean(self, noisy: Tensor, prediction: Tensor, a: Tensor) -> Tensor:
-        if self.m.editor.prediction_type == "epsilon":
-            return (noisy - (1 - a).sqrt() * prediction) / a.sqrt()
-        return a.sqrt() * noisy - (1 - a).sqrt() * prediction
-
-
-# ---- ours --------------------------------------------------------------------------------------------
-
-
-def cached_rows(models: Models, rows: list[dict]) -> tuple[list[dict], dict[str, Any]]:
-    """The rows as a cache would give them (fp32 here, so that the gate can be strict), and the same for `tuned`."""
-    editor, clip = models.editor, models.clip
-    with torch.no_grad():
-        x = torch.from_numpy(np.stack([row["image"] for row in rows])).permute(0, 3, 1, 2).float() / 127.5 - 1
-        mean, std = editor.posterior(x)
-        told = {key: editor.read([row[key] for row in rows]) for key in ("instruction", "reverse_instruction")}
-        image = clip.embed_images(x)
-        texts = {key: clip.embed_texts([row[key] for row in rows]) for key in ("caption", "edited_caption")}
-    ours = []
-    for i, row in enumerate(rows):
-        extra = {"latent_mean": mean[i], "latent_std": std[i], "clip_image": image[i][None],
-                 "clip_caption": texts["caption"][i][None], "clip_edited": texts["edited_caption"][i][None]}  # fmt: skip
-        for key, reading in told.items():
-            extra |= {f"{key}/states": reading.states[i], f"{key}/content": reading.content[i]}
-        ours.append({**row, **{name: value.numpy() for name, value in extra.items()}})
-    theirs = {"mean": mean, "std": std, "forward": told["instruction"], "reverse": told["reverse_instruction"],
-              "image": image, "caption": texts["caption"], "edited": texts["edited_caption"]}  # fmt: skip
-    return ours, theirs
+LOSSES = ("direction", "similarity", "attention", "reconstruction")
+Parameters = dict[str, Tensor]
 
 
 @dataclass
 class Way:
-    """losses: (draw) → named losses [B]. Its parameters are kept beside: all ways share the networks."""
+    """losses: draw → named losses [B]. careful: channels_last and fused AdamW. ours: our products, our attention."""
 
-    name: str
     losses: Callable[[Draw], dict[str, Tensor]]
-    fused: bool
+    careful: bool = False
+    ours: bool = False
     tiny: nn.Module | None = None
-    last: bool = False  # channels_last
 
 
 class Runner:
-    def __init__(self, models: Models):
-        self.m = models
+    """All ways share the networks. Each has parameters and moments of its own, put in place outside the clock."""
+
+    def __init__(self, models: Models, batch: int, precision: str):
+        self.m, self.batch, self.device = models, batch, models.editor.device
         self.parameters = {n: p for n, p in models.editor.named_parameters() if p.requires_grad}
-        self.start = {name: p.detach().clone() for name, p in self.parameters.items()}
-        self.kept: dict[str, tuple[dict[str, Tensor], torch.optim.AdamW]] = {}
+        self.start = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
+        self.kept: dict[str, tuple[Parameters, torch.optim.AdamW]] = {}
+        self.first: dict[str, dict[str, float]] = {}
+        self.autocast: Callable[[], Any] = nullcontext
+        if precision != "fp32":
+            self.autocast = lambda: torch.autocast(self.device.type, DTYPES[precision])
 
-    def step(self, way: Way, number: int) -> tuple[dict[str, float], float, int]:
-        """(losses, seconds, peak bytes) of one step of `way`, from where its last step left the parameters."""
-        format_ = torch.channels_last if way.last else torch.contiguous_format
-        for module in (self.m.editor.unet, self.m.editor.vae):
-            module.to(memory_format=format_)
-        weights, optimizer = self.kept.get(way.name, (self.start, None))
+    def step(self, name: str, way: Way, number: int, measure: Callable = timed, update: bool = True) -> Any:
+        """`measure`'s result, by default seconds, of one step from where this way's last step left the parameters."""
+        self._prepare(way)
+        weights, optimizer = self.kept.get(name, (self.start, None))
         with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                parameter.copy_(weights[name])
+            for key, parameter in self.parameters.items():
+                parameter.copy_(weights[key])
         if optimizer is None:
-            optimizer = torch.optim.AdamW(self.parameters.values(), lr=1e-4, fused=way.fused, foreach=not way.fused)
-        self.m.editor.tiny = way.tiny
-        draw = Draw(1, number, range(self.m.batch))
-        gc.collect()
-        with peak_memory() as peak:
-            began = time.perf_counter()
-            losses = way.losses(draw)
-            torch.stack([value.sum() for value in losses.values()]).sum().div(self.m.batch).backward()
-            optimizer.step()
+            optimizer = torch.optim.AdamW(self.parameters.values(), 1e-4, fused=way.careful, foreach=not way.careful)
+        draw = Draw(1, number, range(self.batch), self.device)
+        losses: dict[str, Tensor] = {}
+
+        def run() -> None:
+            with self.autocast():
+                losses.update(way.losses(draw))
+            torch.stack([losses[key].sum() for key in LOSSES]).sum().div(self.batch).backward()
+            if update:
+                optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            seconds = time.perf_counter() - began
-        self.kept[way.name] = ({n: p.detach().clone() for n, p in self.parameters.items()}, optimizer)
-        return {name: value.mean().item() for name, value in losses.items()}, seconds, peak[0]
+
+        gc.collect()
+        result = measure(run, self.device)
+        self.kept[name] = ({key: p.detach().clone() for key, p in self.parameters.items()}, optimizer)
+        self.first.setdefault(name, {key: losses[key].mean().item() for key in LOSSES})
+        return result
+
+    def _prepare(self, way: Way) -> None:
+        layout = torch.channels_last if way.careful else torch.contiguous_format
+        editor = self.m.editor
+        for module in (editor.unet, editor.vae, way.tiny):
+            if module is not None:
+                module.to(memory_format=layout)
+        linear = ConvolutionLinear if way.ours and mkl_is_slow() else nn.Linear
+        for module in (*editor.modules(), *self.m.clip.modules()):
+            if type(module) in (nn.Linear, ConvolutionLinear):
+                module.__class__ = linear
+        editor.tiny = way.tiny
+
+    def faults(self) -> list[str]:
+        """In which of the ways that claim the same mathematics it is not the same."""
+        plain, found = self.first["plain"], []
+        same = [name for name in ("tuned", "exact") if name in self.first]
+        for name in same:
+            off = {key: value - plain[key] for key, value in self.first[name].items() if abs(value - plain[key]) > 1e-4}
+            found += [f"{name}: the loss {key} is off by {value:.1e}" for key, value in off.items()]
+        length = self._apart(self.kept["plain"][0], self.start)
+        for name in same:
+            share = self._apart(self.kept["plain"][0], self.kept[name][0]) / length
+            print(f"gate: {name} against plain, parameters apart by {share:.3%} of the way they went")
+            found += [f"{name}: parameters {share:.1%} apart"] if share > 0.01 else []
+        return found
+
+    def _apart(self, one: Parameters, other: Parameters) -> float:
+        return sum(float((one[name] - other[name]).square().sum()) for name in one) ** 0.5
 
 
-@contextmanager
-def peak_memory() -> Iterator[list[int]]:
-    """[bytes that the process had at most above what it had at the start], sampled every 10 ms."""
-    process, peak, done = psutil.Process(), [0], threading.Event()
-    before = process.memory_info().rss
+def ways_of(models: Models, batch: int, names: list[str]) -> dict[str, Way]:
+    rows = rows_of(models, batch)
+    ours, theirs = cached(models, rows)
+    objective = CycleObjective(models.editor, [models.clip], CycleConfig(dropout=0.0), Settings())
+    plain, tuned = Peer(models, {}, tuned=False), Peer(models, theirs, tuned=True)
 
-    def watch() -> None:
-        while not done.wait(0.01):
-            peak[0] = max(peak[0], process.memory_info().rss - before)
+    def cycle(draw: Draw) -> dict[str, Tensor]:
+        return objective(ours, draw).losses
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield peak
-    finally:
-        done.set()
-        thread.join()
+    ways = {
+        "plain": Way(lambda draw: plain.losses(rows, draw)),
+        "tuned": Way(lambda draw: tuned.losses(rows, draw), careful=True),
+        "exact": Way(cycle, careful=True, ours=True),
+        "lean": Way(cycle, careful=True, ours=True, tiny=models.tiny),
+        "plain again": Way(lambda draw: plain.losses(rows, draw)),
+    }
+    if models.tiny is None:
+        del ways["lean"]
+    return {name: way for name, way in ways.items() if name in names}
+
+
+def table(found: dict[str, Measured], batch: int, best: float) -> str:
+    lines = [f"{'':12} {'pictures/s':>10} {'spread':>7} {'peak GB':>8} {'TFLOP':>7} {'of limit':>8}"]
+    for name, row in found.items():
+        speed, flops = batch / row.median, row.flops / batch
+        cost = f"{row.peak / 1e9:8.2f} {flops / 1e12:7.3f} {speed * flops / best:8.1%}"
+        lines.append(f"{name:12} {speed:10.3f} {row.spread:7.1%} {cost}")
+    return "\n".join(lines)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mini", action="store_true")
     parser.add_argument("--batch", type=int)
+    parser.add_argument("--size", type=int, default=256, help="pixels a side, at full size")
+    parser.add_argument("--rank", type=int, default=64, help="of the LoRA; 0: the whole UNet learns")
     parser.add_argument("--rounds", type=int, help="3 at full size, 7 for the miniature")
+    parser.add_argument("--ways", nargs="+", default=["plain", "tuned", "exact", "lean", "plain again"])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", choices=list(DTYPES), default="fp32")
+    parser.add_argument("--compile", choices=["default", "reduce-overhead"], help="ours, by torch.compile")
+    parser.add_argument("--json", type=Path, help="the figures, for a program")
     args = parser.parse_args()
-    rounds = args.rounds or (7 if args.mini else 3)
-    models = build(args.mini, args.batch)
-    random = np.random.default_rng(0)
-    picture = random.integers(0, 256, (models.batch, models.size, models.size, 3), dtype=np.uint8)
-    words = {"caption": "a red car", "instruction": "make the car blue", "edited_caption": "a blue car",
-             "reverse_instruction": "make the car red"}  # fmt: skip
-    rows: list[dict] = [{"image": picture[i], **words} for i in range(models.batch)]
-    ours, theirs = cached_rows(models, rows)
-    objective = CycleObjective(models.editor, [models.clip], WEIGHTS, Settings())
-    taps = {name: TapProcessor(name) for name in models.editor.unet.attn_processors}
-
-    def exact(draw: Draw) -> dict[str, Tensor]:
-        models.editor.unet.set_attn_processor(dict(taps))
-        return {name: value for name, value in objective(ours, draw).losses.items() if name in words_of}
-
-    words_of = ("direction", "similarity", "attention", "reconstruction")
-    plain, tuned = Peer(models, {}, tuned=False), Peer(models, theirs, tuned=True)
-    tiny = None if args.mini else full_size.tiny_decoder().eval().requires_grad_(False)
-    ways = [
-        Way("plain", lambda draw: plain.losses(rows, draw), fused=False),
-        Way("tuned", lambda draw: tuned.losses(rows, draw), fused=True, last=True),
-        Way("exact", exact, fused=True, last=True),
-        *([Way("lean", exact, fused=True, tiny=tiny, last=True)] if tiny else []),
-        Way("plain again", lambda draw: plain.losses(rows, draw), fused=False),
-    ]
-    runner = Runner(models)
-    seconds: dict[str, list[float]] = {way.name: [] for way in ways}
-    memory: dict[str, int] = dict.fromkeys(seconds, 0)
-    first: dict[str, dict[str, float]] = {}
-    flops: dict[str, float] = {}
-    for way in ways[: -1]:  # also the warm-up
-        with FlopCounterMode(display=False) as counter:
-            first[way.name] = runner.step(way, 0)[0]
-        flops[way.name] = counter.get_total_flops() / models.batch
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.precision != "fp32"
+    models = miniature(args.device) if args.mini else full(args.device, args.size, args.rank)
+    batch, rounds = args.batch or (16 if args.mini else 1), args.rounds or (7 if args.mini else 3)
+    tappable(models.editor.unet)
+    if args.compile:
+        models.editor.compile_parts(args.compile)
+        if models.tiny is not None:
+            models.tiny.decoder.compile(mode=args.compile)
+    ways, runner = ways_of(models, batch, args.ways), Runner(models, batch, args.precision)
+    found = {name: Measured() for name in ways}
+    for name, way in ways.items():  # also the warm-up
+        found[name].peak, found[name].flops = runner.step(name, way, 0, count, update=False)
     runner.kept.clear()
-    for number in range(rounds):
-        for way in ways:
-            _, took, peak = runner.step(way, number)
-            seconds[way.name].append(took)
-            memory[way.name] = max(memory[way.name], peak)
-            print(f"round {number + 1}/{rounds} {way.name:12} {took:8.2f} s", flush=True)
-    limit = measure_flops("fp32", seconds=2.0)
-    print(f"\n{'':12} {'pictures/s':>10} {'spread':>7} {'peak GB':>8} {'TFLOP':>7} {'of limit':>8}")
-    median = {name: statistics.median(values) for name, values in seconds.items()}
-    for name, values in seconds.items():
-        speed = models.batch / median[name]
-        spread = (max(values) - min(values)) / median[name]
-        count = flops.get(name, flops["plain"])
-        print(f"{name:12} {speed:10.3f} {spread:7.1%} {memory[name] / 1e9:8.2f} {count / 1e12:7.3f} {speed * count / limit:8.1%}")
-    print(f"limit: {limit / 1e9:.0f} GFLOP/s in fp32 products; torch {torch.get_num_threads()} threads; commit {commit()}; "
-          f"{versions()}")  # fmt: skip
-    faults = [
-        f"{name}: {loss} {value:.6f}, plain {first['plain'][loss]:.6f}"
-        for name in ("tuned", "exact")
-        for loss, value in first[name].items()
-        if abs(value - first["plain"][loss]) > 1e-4
-    ]
-    moved = {name: p - runner.start[name] for name, p in runner.kept["plain"][0].items()}
-    length = sum(float(m.square().sum()) for m in moved.values()) ** 0.5
-    for name in ("tuned", "exact"):
-        apart = sum(float((p - runner.kept["plain"][0][n]).square().sum()) for n, p in runner.kept[name][0].items()) ** 0.5
-        print(f"gate: {name} and plain, parameters after {rounds} steps: apart by {apart / length:.2%} of the way they went")
-        if apart > 0.05 * length:
-            faults.append(f"{name}: parameters are {apart / length:.1%} apart")
-    if faults:
+    steps = {name: (lambda number, name=name: runner.step(name, ways[name], number)) for name in ways}
+    for name, seconds in interleave(steps, rounds, say=args.json is None).items():
+        found[name].seconds = seconds
+    best = limit(models.editor.device, args.precision)
+    print("\n" + table(found, batch, best))
+    print(f"limit: {best / 1e12:.3f} TFLOP/s; {where(models.editor.device)}")
+    if args.json:
+        figures = {name: asdict(row) | {"median": row.median} for name, row in found.items()}
+        args.json.write_text(json.dumps({"batch": batch, "limit": best, "ways": figures}))
+    if args.precision != "fp32" or not {"plain", "tuned", "exact"} <= found.keys():
+        return 0
+    if faults := runner.faults():
         print("\n".join(["FAIL", *faults]))
         return 1
-    best = "lean" if tiny else "exact"
-    print(f"exact over tuned {median['tuned'] / median['exact']:.3f}; A/A {median['plain'] / median['plain again']:.3f}; "
-          f"memory {best} {memory[best] / memory['plain']:.2f} of plain")  # fmt: skip
-    print(f"ratio {median['plain'] / median[best]:.3f}")
+    median = {name: row.median for name, row in found.items()}
+    ours = "lean" if "lean" in found else "exact"
+    control = f"; A/A {median['plain'] / median['plain again']:.3f}" if "plain again" in found else ""
+    memory = found[ours].peak / found["plain"].peak
+    print(f"exact over tuned {median['tuned'] / median['exact']:.3f}{control}; memory {ours} {memory:.2f} of plain")
+    print(f"ratio {median['plain'] / median[ours]:.3f}")
     return 0
 
 

@@ -12,7 +12,9 @@ from tiny import build_xl_pipeline, save_folder
 
 from uip2p.cli import main
 from uip2p.editing.editor import Editor
+from uip2p.errors import UserError
 from uip2p.models.lora import FILE
+from uip2p.models.onnx import RUNTIMES, load_onnx
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
 
@@ -53,11 +55,19 @@ def test_folder_and_single_file_edit_alike(model, tmp_path, form, dtype):
 
 
 @pytest.mark.parametrize("options", [{}, {"guidance_scale": 1.0}, {"image_guidance_scale": 1.0}])
-def test_onnxruntime_makes_the_same_picture_of_the_same_seed(model, onnx, options):
-    out = onnx
-    assert np.abs(edited(out, **options) - edited(model, **options)).max() <= 1
-    wide = Editor.from_pretrained(out)(PICTURE.resize((64, 32)), "make the car blue", steps=2, residual=False)
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_runtime_makes_the_same_picture_of_the_same_seed(model, onnx, runtime, options):
+    pytest.importorskip(runtime)
+    editor = Editor(load_onnx(onnx, runtime))
+    out = np.asarray(editor(PICTURE, "make the car blue", steps=3, seed=5, **options)).astype(int)
+    assert np.abs(out - edited(model, **options)).max() <= 1
+    wide = editor(PICTURE.resize((64, 32)), "make the car blue", steps=2, residual=False)
     assert wide.size == (64, 32), "height and width are free"
+
+
+def test_an_unknown_runtime_is_named(onnx):
+    with pytest.raises(UserError, match="no runtime 'tensorrt': give one of onnxruntime, openvino"):
+        load_onnx(onnx, "tensorrt")
 
 
 def test_what_cannot_be_exported_is_said(model, tmp_path, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor
@@ -56,12 +57,15 @@ class TapProcessor(AttnProcessor2_0):
         temb: Tensor | None = None,
         tap: Tap | None = None,
     ) -> Tensor:
-        if tap is not None and encoder_hidden_states is not None and hidden_states.shape[1] <= tap.max_side**2:
-            query = attn.to_q(hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-            key = attn.to_k(encoder_hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-            self_map = content_map(query, key, tap.content, attn.scale)
-            tap.by_layer.setdefault(self.layer, self_map)  # a second run of the layer, in backward, adds nothing
-        return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
+        if tap is None or encoder_hidden_states is None or hidden_states.shape[1] > tap.max_side**2:
+            return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
+        # A transformer block's cross-attention: no mask, no norm and no residual inside. Query and key serve both.
+        projected = attn.to_q(hidden_states), attn.to_k(encoder_hidden_states), attn.to_v(encoder_hidden_states)
+        query, key, value = (tensor.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for tensor in projected)
+        # setdefault: a second run of the layer, in backward, adds nothing.
+        tap.by_layer.setdefault(self.layer, content_map(query, key, tap.content, attn.scale))
+        out = F.scaled_dot_product_attention(query, key, value, scale=attn.scale)
+        return attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2)))
 
 
 def tappable(unet: UNet2DConditionModel) -> UNet2DConditionModel:

@@ -16,6 +16,7 @@ from uip2p.learning.diffusion import one_step_estimate
 from uip2p.models.attention import Tap, tappable
 from uip2p.models.folder import load_autoencoder, load_pipeline, quiet, stock_pipeline
 from uip2p.models.lora import LoraConfig, add_lora, lora_layers, merged, save_lora
+from uip2p.models.products import fast_products
 from uip2p.models.reading import Reading, ask, read
 from uip2p.models.widen import widen_conv_in
 
@@ -63,6 +64,7 @@ class LatentEditor(nn.Module):
         self.zero_null = zero_null
         self.prediction_type: str = scheduler.config.prediction_type
         self.register_buffer("alpha_bar", scheduler.alphas_cumprod.float().clone(), persistent=False)
+        fast_products(self)
 
     @property
     def device(self) -> torch.device:
@@ -80,10 +82,11 @@ class LatentEditor(nn.Module):
         decoder.enable_gradient_checkpointing()
         decoder.train()  # diffusers checkpoints in training mode only; neither has dropout or batch statistics
 
-    def compile_parts(self) -> None:
-        """torch.compile of what takes the time, in place: the names of the weights stay as they are."""
-        self.unet.compile()
-        (self.vae if self.tiny is None else self.tiny).decoder.compile()
+    def compile_parts(self, mode: str = "default") -> None:
+        """torch.compile of what takes the time, in place: the names of the weights stay as they are. mode: torch's;
+        "reduce-overhead" records CUDA graphs."""
+        self.unet.compile(mode=mode)
+        (self.vae if self.tiny is None else self.tiny).decoder.compile(mode=mode)
 
     @torch.no_grad()
     def encode(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,5 @@
 """An editor as ONNX: the four networks of a Stable Diffusion editor in a folder laid out like its own, and back as
-Parts that `Editor` runs, by onnxruntime.
+Parts that `Editor` runs, by onnxruntime or OpenVINO.
 
     unet/model.onnx   text_encoder/model.onnx   vae_encoder/model.onnx   vae_decoder/model.onnx
     and the tokenizer, the scheduler, model_index.json and uip2p.json as they are
@@ -9,6 +9,7 @@ Batch, height and width are free; texts have the encoder's full length, as alway
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -90,24 +91,43 @@ def export_onnx(parts: folders.Parts, folder: Path) -> None:
     save_settings(parts.settings, folder)
 
 
-class Network:
-    """One file in an onnxruntime session: tensors in, tensors out, fp32."""
+Run = Callable[[list[np.ndarray]], np.ndarray]
 
-    def __init__(self, path: Path, config: Any):
+
+def _onnxruntime(path: Path) -> Run:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=onnxruntime.get_available_providers())
+    names = [each.name for each in session.get_inputs()]
+    return lambda arrays: session.run(None, dict(zip(names, arrays, strict=True)))[0]
+
+
+def _openvino(path: Path) -> Run:
+    import openvino
+
+    # As exact as torch: by itself it rounds to bf16 where a CPU multiplies that.
+    exact = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    model = openvino.Core().compile_model(path, "CPU", exact)
+    return lambda arrays: model(arrays)[0]
+
+
+RUNTIMES: dict[str, Callable[[Path], Run]] = {"onnxruntime": _onnxruntime, "openvino": _openvino}
+
+
+class Network:
+    """One file in a runtime, of RUNTIMES: tensors in, tensors out, fp32."""
+
+    def __init__(self, path: Path, config: Any, runtime: str):
         try:
-            import onnxruntime
+            self._run = RUNTIMES[runtime](path)
         except ImportError:
-            raise UserError(f"{path}: to run it, install onnxruntime: pip install 'uip2p[onnx]'.") from None
-        try:
-            self.session = onnxruntime.InferenceSession(str(path), providers=onnxruntime.get_available_providers())
-        except Exception as error:  # onnxruntime has its own errors
+            raise UserError(f"{path}: to run it, install {runtime}: pip install {runtime}.") from None
+        except Exception as error:  # both have errors of their own
             raise UserError(f"{path}: cannot be loaded ({first_line(error)}). Export it again.") from error
         self.config, self.device, self.dtype = config, torch.device("cpu"), torch.float32
-        self.names = [each.name for each in self.session.get_inputs()]
 
     def run(self, *inputs: Tensor) -> Tensor:
-        arrays = [np.ascontiguousarray(value.detach().cpu().numpy()) for value in inputs]
-        return torch.from_numpy(self.session.run(None, dict(zip(self.names, arrays, strict=True)))[0])
+        return torch.from_numpy(self._run([np.ascontiguousarray(value.detach().cpu().numpy()) for value in inputs]))
 
     def eval(self) -> Network:
         return self
@@ -126,9 +146,9 @@ class OnnxTextEncoder(Network):
 class OnnxAutoencoder:
     """`encode(x).latent_dist.mode()` and `decode(z).sample`, as diffusers' AutoencoderKL has them."""
 
-    def __init__(self, folder: Path, config: Any):
-        self.encoder = Network(folder / "vae_encoder/model.onnx", config)
-        self.decoder = Network(folder / "vae_decoder/model.onnx", config)
+    def __init__(self, folder: Path, config: Any, runtime: str):
+        self.encoder = Network(folder / "vae_encoder/model.onnx", config, runtime)
+        self.decoder = Network(folder / "vae_decoder/model.onnx", config, runtime)
         self.config, self.device, self.dtype = config, torch.device("cpu"), torch.float32
 
     def encode(self, pictures: Tensor) -> Any:
@@ -139,8 +159,10 @@ class OnnxAutoencoder:
         return SimpleNamespace(sample=self.decoder.run(latents))
 
 
-def load_onnx(folder: Path) -> folders.Parts:
-    """Parts of a folder that `export_onnx` wrote. UserError: a file is missing or damaged."""
+def load_onnx(folder: Path, runtime: str = "onnxruntime") -> folders.Parts:
+    """Parts of a folder that `export_onnx` wrote. runtime: of RUNTIMES. UserError: a file is missing or damaged."""
+    if runtime not in RUNTIMES:
+        raise UserError(f"there is no runtime '{runtime}': give one of {', '.join(RUNTIMES)}.")
     for name in NETWORKS:
         if not (folder / name / "model.onnx").is_file():
             raise UserError(f"{folder / name / 'model.onnx'}: this file is missing. Export the model again.")
@@ -149,12 +171,11 @@ def load_onnx(folder: Path) -> folders.Parts:
         return SimpleNamespace(**read_json(folder / part / "config.json"))
 
     text, vae = config("text_encoder"), config("vae")
-    text_encoder = OnnxTextEncoder(folder / "text_encoder/model.onnx", text)
-    unet = OnnxUnet(folder / "unet/model.onnx", config("unet"))
-    index = read_json(folder / "model_index.json")
+    text_encoder = OnnxTextEncoder(folder / "text_encoder/model.onnx", text, runtime)
+    unet = OnnxUnet(folder / "unet/model.onnx", config("unet"), runtime)
+    autoencoder = OnnxAutoencoder(folder, vae, runtime)
+    tokenizer = folders.load_tokenizer(folder / "tokenizer", text.vocab_size)
+    scheduler = folders.load_scheduler(folder / "scheduler", read_json(folder / "model_index.json"))
     default = folders.unet_size(unet) * 2 ** (len(vae.block_out_channels) - 1)
-    return folders.Parts(
-        unet, OnnxAutoencoder(folder, vae), text_encoder, folders.load_tokenizer(folder / "tokenizer", text.vocab_size),
-        folders.load_scheduler(folder / "scheduler", index), load_settings(folder, Settings(image_size=default)),
-        str(folder),
-    )  # fmt: skip
+    settings = load_settings(folder, Settings(image_size=default))
+    return folders.Parts(unet, autoencoder, text_encoder, tokenizer, scheduler, settings, str(folder))
