@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One waiting thread must not spin while the other works (two cores stall each other 6–8 × otherwise).
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-slow check setup train weights clean
+.PHONY: demo test test-slow check bench setup train weights clean
 
 demo: setup  ## the main job in four minutes; open demo/report.html
 	$(BIN)/uip2p demo --out demo
@@ -20,6 +20,14 @@ check: setup  ## lint, types, tests
 	$(BIN)/ruff check src tests tools benchmarks
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+# Alone on the machine, waiting threads may spin; glibc keeps what a step frees for the next one.
+bench: export OMP_WAIT_POLICY = ACTIVE
+bench: export MALLOC_MMAP_MAX_ = 0
+bench: export MALLOC_TRIM_THRESHOLD_ = 34359738368
+bench: setup  ## the step of training beside the plain way: the miniature's, then Stable Diffusion 1.5's; 10 minutes
+	$(BIN)/python benchmarks/cycle_step.py --mini
+	$(BIN)/python benchmarks/cycle_step.py
 
 train: setup  ## the whole miniature from nothing, resumable; the cost is printed first
 	$(BIN)/uip2p train --recipe mini

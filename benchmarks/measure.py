@@ -12,12 +12,18 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch.profiler import ProfilerActivity, profile
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count, register_flop_formula
 
 from uip2p.evaluate.rows import commit, versions
 from uip2p.learning.plan import measure_flops
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@register_flop_formula(torch.ops.aten.mkldnn_convolution)
+def _(x_shape: Any, w_shape: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
+    """What `models.fast` calls by name, and torch does not count."""
+    return conv_flop_count(x_shape, w_shape, out_shape)
 
 
 @dataclass
@@ -67,6 +73,15 @@ def count(step: Callable[[], Any], device: torch.device) -> tuple[int, float]:
             alive += event.nbytes()
             peak = max(peak, alive)
     return peak, float(counter.get_total_flops())
+
+
+def profiled(step: Callable[[], Any], device: torch.device) -> None:
+    """Prints the operations that take most of a step's time."""
+    kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
+    with profile(activities=kinds) as watched:
+        timed(step, device)
+    order = f"self_{device.type}_time_total"
+    print(watched.key_averages().table(sort_by=order, row_limit=15, max_name_column_width=60))
 
 
 def limit(device: torch.device, precision: str, seconds: float = 1.0) -> float:

@@ -77,7 +77,7 @@ class Plan:
 def make_plan(editor: Any, loss: CycleConfig, train: TrainConfig, size: int, look: Callable[[str], str]) -> Plan:
     """editor: the recipe's EditorConfig; size: pixels a side; look: a reference → a folder or an id, as for `build`."""
     objective = _objective(editor, loss, look)
-    activations, flops = _count(objective, size)
+    activations, flops = count_step(objective, size)
     counts = {True: 0, False: 0}
     for parameter in objective.parameters():
         counts[parameter.requires_grad] += parameter.numel()
@@ -87,7 +87,7 @@ def make_plan(editor: Any, loss: CycleConfig, train: TrainConfig, size: int, loo
     return Plan(counts[True], counts[False], activations, flops, train, BYTES[editor.frozen], tiny)
 
 
-def _count(objective: nn.Module, size: int) -> tuple[int, float]:
+def count_step(objective: nn.Module, size: int) -> tuple[int, float]:
     """(bytes kept for backward, operations) of one picture's step."""
     text = dict.fromkeys(("caption", "instruction", "edited_caption", "reverse_instruction"), "a picture")
     row = {"image": np.zeros((size, size, 3), np.uint8), **text}

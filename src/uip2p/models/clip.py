@@ -15,8 +15,8 @@ from transformers.image_processing_utils import BaseImageProcessor
 
 from uip2p.errors import UserError
 from uip2p.models import hub
+from uip2p.models.fast import fast
 from uip2p.models.folder import quiet
-from uip2p.models.products import fast_products
 from uip2p.models.reading import tokenize
 
 
@@ -66,7 +66,7 @@ class Clip(nn.Module):
 
     def freeze(self) -> Clip:
         """Evaluation mode, no gradient to the weights. Gradients still reach the pictures."""
-        return fast_products(self.eval().requires_grad_(False))
+        return fast(self.eval().requires_grad_(False))
 
     def save(self, folder: Path) -> None:
         self.model.save_pretrained(folder, safe_serialization=True)

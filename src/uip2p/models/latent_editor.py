@@ -14,9 +14,9 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from uip2p.learning.diffusion import one_step_estimate
 from uip2p.models.attention import Tap, tappable
+from uip2p.models.fast import fast
 from uip2p.models.folder import load_autoencoder, load_pipeline, quiet, stock_pipeline
 from uip2p.models.lora import LoraConfig, add_lora, lora_layers, merged, save_lora
-from uip2p.models.products import fast_products
 from uip2p.models.reading import Reading, ask, read
 from uip2p.models.widen import widen_conv_in
 
@@ -64,7 +64,7 @@ class LatentEditor(nn.Module):
         self.zero_null = zero_null
         self.prediction_type: str = scheduler.config.prediction_type
         self.register_buffer("alpha_bar", scheduler.alphas_cumprod.float().clone(), persistent=False)
-        fast_products(self)
+        fast(self)
 
     @property
     def device(self) -> torch.device:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from uip2p.models import products
-from uip2p.models.products import ConvolutionLinear, fast_products
+from uip2p.models import fast as speed
+from uip2p.models.fast import ConvolutionLinear, fast
 
 
 @pytest.mark.parametrize("shape", [(4096, 128), (2, 2048, 128), (3, 5, 300, 128)])
@@ -17,7 +17,7 @@ def test_forward_and_gradients_equal_a_linear_layer(shape):
     fast = copy.deepcopy(plain)
     fast.__class__ = ConvolutionLinear
     x = torch.randn(shape)
-    assert x.numel() * 1024 >= products.LEAST  # so the convolution is what runs
+    assert x.numel() * 1024 >= speed.LEAST  # so the convolution is what runs
     inputs = [x.clone().requires_grad_(), x.clone().requires_grad_()]
     outs = [layer(value) for layer, value in zip((plain, fast), inputs, strict=True)]
     assert "Linear" not in type(outs[1].grad_fn).__name__ and outs[1].shape == outs[0].shape
@@ -39,13 +39,19 @@ def test_a_small_product_stays_a_product(bias):
     assert torch.equal(layer(x), nn.functional.linear(x, layer.weight, layer.bias))
 
 
+def test_convolutions_read_nhwc():
+    layer = fast(nn.Conv2d(4, 8, 3))
+    assert layer.weight.is_contiguous(memory_format=torch.channels_last) and not layer.weight.is_contiguous()
+    assert layer(torch.randn(1, 4, 8, 8)).is_contiguous(memory_format=torch.channels_last)
+
+
 def test_only_where_it_helps_and_only_linear_layers(monkeypatch):
-    monkeypatch.setattr(products, "mkl_is_slow", lambda: False)
+    monkeypatch.setattr(speed, "mkl_is_slow", lambda: False)
     model = nn.Sequential(nn.Linear(4, 4), nn.MultiheadAttention(4, 2), nn.Conv2d(4, 4, 1))
     before = [type(part) for part in model.modules()]
-    assert [type(part) for part in fast_products(model).modules()] == before
-    monkeypatch.setattr(products, "mkl_is_slow", lambda: True)
+    assert [type(part) for part in fast(model).modules()] == before
+    monkeypatch.setattr(speed, "mkl_is_slow", lambda: True)
     names = list(model.state_dict())
-    assert type(fast_products(model)[0]) is ConvolutionLinear
+    assert type(fast(model)[0]) is ConvolutionLinear
     assert list(model.state_dict()) == names
     assert type(model[1].out_proj) is not ConvolutionLinear  # MultiheadAttention reads its weights itself
