@@ -1,16 +1,13 @@
-"""One life of a training run, in a process of its own, with the moment of its death given.
-
-A fork server has torch imported already, so that a life takes about as long as its training.
-"""
+"""One life of a training run, in a process of its own, with the moment of its death given."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from pathlib import Path
 
 import torch
+from processes import context
 from toy import Denoiser, Discs
 
 from uip2p.learning import checkpoint
@@ -19,9 +16,6 @@ from uip2p.learning.trainer import TrainConfig, train
 CONFIG = dict(steps=20, batch_size=6, save_every=4, keep=2, log_every=3, accumulate=2, warmup_steps=3)
 CONFIG |= dict(schedule="cosine", validate_every=5, validation_batches=2, sample_every_images=40, sample_pictures=2)
 CONFIG |= dict(snapshot_every_images=30)
-
-context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["torch", "torch._dynamo", "accelerate", "toy", "uip2p.learning.trainer"])
 
 
 def live(out: Path, death: str | None = None, workers: int = 0, timeout: float = 600, **changes) -> int:

@@ -95,9 +95,7 @@ class CycleObjective(nn.Module):
 
     def networks(self) -> list[nn.Module]:
         """What has weights that learn, for sharding."""
-        text = self.editor.text_encoder
-        learns = any(parameter.requires_grad for parameter in text.parameters())
-        return [self.editor.unet, *([text] if learns else [])]
+        return self.editor.networks()
 
     def forward(self, batch: Batch, draw: Draw) -> Outcome:
         editor, config = self.editor, self.config

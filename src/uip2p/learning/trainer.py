@@ -17,7 +17,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,9 @@ from uip2p.learning.forward import add, forward, split, to_numbers
 from uip2p.learning.objective import Outcome
 from uip2p.learning.optimizer import build_optimizer, set_learning_rate
 from uip2p.learning.randomness import Draw, key
-from uip2p.learning.sharding import accumulating, all_whole, shard, whole
-from uip2p.learning.state import TrainState, load_best, save_best
+from uip2p.learning.ranks import from_main, together
+from uip2p.learning.sharding import accumulate, all_whole, shard, whole
+from uip2p.learning.state import TrainState, frozen_weights, load_best, save_best
 from uip2p.learning.train_config import TrainConfig, free_to_change
 from uip2p.models.ema import EMA, trainable
 
@@ -70,21 +71,34 @@ def train(
     """
     out = Path(out)
     accelerator = _accelerator(config)
-    if config.batch_size < config.accumulate * accelerator.num_processes:
-        parts = config.accumulate * accelerator.num_processes
-        raise UserError(f"batch_size must be at least accumulate × devices, {parts}, got {config.batch_size}.")
-    if config.shard and config.batch_size % accelerator.num_processes:
-        raise UserError(f"with train.shard batch_size must be a multiple of the {accelerator.num_processes} devices.")
-    if config.shard and config.optimizer != "adamw":
-        raise UserError(f'train.shard goes with optimizer "adamw", not "{config.optimizer}".')
-    with journal.locked(out) if accelerator.is_main_process else nullcontext():
-        trainer = Trainer(accelerator, objective, dataset, config, out, validation, progress)
-        if accelerator.is_main_process:
-            frozen = trainer.state.frozen_weights()
+    _check(config, objective, accelerator.num_processes)
+    with ExitStack() as held, together(accelerator, out):
+
+        def enter() -> None:
+            held.enter_context(journal.locked(out))
+            frozen = frozen_weights(objective)
             settings = {"train": to_dict(config), "recipe": dict(recipe or {}), "frozen_weights": frozen}
             journal.check_config(out / "config.json", settings, free_to_change(config))
-        accelerator.wait_for_everyone()
-        return trainer.run()
+
+        from_main(accelerator, enter)
+        return Trainer(accelerator, objective, dataset, config, out, validation, progress).run()
+
+
+def _check(config: TrainConfig, objective: Any, devices: int) -> None:
+    """UserError: what this objective, or so many devices, cannot do."""
+    if not trainable(objective):
+        raise UserError("nothing to train: no parameter of the objective has requires_grad.")
+    if config.batch_size < config.accumulate * devices:
+        parts = config.accumulate * devices
+        raise UserError(f"batch_size must be at least accumulate × devices, {parts}, got {config.batch_size}.")
+    if not config.shard:
+        return
+    if config.batch_size % devices:
+        raise UserError(f"with train.shard batch_size must be a multiple of the {devices} devices.")
+    if config.optimizer != "adamw":
+        raise UserError(f'train.shard goes with optimizer "adamw", not "{config.optimizer}".')
+    if not hasattr(objective, "networks"):
+        raise UserError("train.shard is for cycle recipes; what this one trains fits any device. Leave it out.")
 
 
 class Trainer:
@@ -105,8 +119,6 @@ class Trainer:
         self.validation, self.progress = validation, progress
         self.main = accelerator.is_main_process
         self.rank, self.world = accelerator.process_index, accelerator.num_processes
-        if not trainable(objective):
-            raise UserError("nothing to train: no parameter of the objective has requires_grad.")
         self.sharded = config.shard and self.world > 1
         if self.sharded:
             shard(objective, self.world, accelerator.device)
@@ -120,13 +132,13 @@ class Trainer:
 
     def run(self) -> Result:
         config = self.config
-        finished = read_finished(config, self.out)
+        finished = from_main(self.accelerator, lambda: read_finished(config, self.out))
         if finished is not None:
             self._say(f"{self.out}: finished already, at step {finished.step}; the model is in {finished.model}.")
             return finished
-        if self.state.resume(self.out / "checkpoints", config.steps):
+        if self.state.resume(self.out / "checkpoints", config.steps, self.accelerator):
             self._say(f"{self.out}: going on from step {self.state.step} of {config.steps}.")
-        if load_best(self.out / "best")[2] is None:
+        if from_main(self.accelerator, lambda: load_best(self.out / "best")[2]) is None:
             self.state.best = math.inf
         if self.main:
             self.journal = journal.Journal(self.out / "metrics.jsonl", self.state.step)
@@ -138,8 +150,7 @@ class Trainer:
             self._say(f"{self.out}: stopped and saved at step {self.state.step}; run the same command again to go on.")
             return Result(self.state.step, False, self.out / "model")
         self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
-        result = export(self.objective, self.state, config, self.out, self.main)
-        self.accelerator.wait_for_everyone()
+        result = export(self.objective, self.state, config, self.out, self.accelerator)
         self._say(f"{self.out}: finished; {result.model} has the weights of step {result.exported} of {result.step}.")
         return result
 
@@ -162,10 +173,9 @@ class Trainer:
             if config.sample_every_images and self._crossed(config.sample_every_images):
                 self._sample()
             if config.snapshot_every_images and self._crossed(config.snapshot_every_images):
-                snapshot(self.objective, state, self.out / "snapshots", self._images(), self.main)
+                snapshot(self.objective, state, self.out / "snapshots", self._images(), self.accelerator)
             if asked or self._due(config.save_every, last):
-                state.save(self.out / "checkpoints", config.keep, self.main)
-                self.accelerator.wait_for_everyone()
+                state.save(self.out / "checkpoints", config.keep, self.accelerator)
             if asked and not last:
                 return True
         return False
@@ -220,8 +230,8 @@ class Trainer:
 
     def _accumulating(self, last: bool) -> Any:
         if self.sharded:
-            return accumulating(self.objective, last)
-        return nullcontext() if last else self.accelerator.no_sync(self.model)
+            accumulate(self.objective, last)
+        return nullcontext() if last or self.sharded else self.accelerator.no_sync(self.model)
 
     def _skip(self, samples: range, totals: Tensor) -> None:
         """A loss or gradient is not finite: leave weights, averages and moments alone, and say which samples."""
@@ -274,9 +284,8 @@ class Trainer:
         self._write({"step": state.step, "images": self._images(), "validation": means, "best": best})
         if best:
             state.best = loss
-            averages = all_whole(state.ema.averages)
-            if self.main:
-                save_best(self.out / "best", averages, loss, state.step)
+            averages = all_whole(state.ema.averages, self.main)
+            from_main(self.accelerator, lambda: save_best(self.out / "best", averages, loss, state.step))
         if self.progress:
             self._say(f"step {state.step}: validation loss {loss:.4g}{' (the best so far)' if best else ''}")
 
