@@ -1,13 +1,14 @@
 """Two real processes with gloo train what one trains: DDP, accumulation, FSDP2; a run goes on at another world size."""
 
 import pytest
-from diffusers import StableDiffusionInstructPix2PixPipeline
+from diffusers import StableDiffusionInstructPix2PixPipeline, StableDiffusionXLInstructPix2PixPipeline
 from parallel import cli
 from processes import exit_codes, start_ranks
 from safetensors.torch import load_file
 from test_full_size import models  # noqa: F401  (a fixture)
 from tiny import SIZE
 
+from uip2p.errors import UserError
 from uip2p.learning.journal import Journal
 
 
@@ -67,3 +68,77 @@ def test_the_same_weights_after_twenty_steps(models, alone, tmp_path, world, mor
     assert len(losses[0]) == 20 and losses[0] == pytest.approx(losses[1], rel=1e-4)
     assert (out / "samples/000000160.png").read_bytes()
     StableDiffusionInstructPix2PixPipeline.from_pretrained(out / "model")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["sd15-lora", "sdxl-lora"])
+@pytest.mark.parametrize("shard", ["false", "true"], ids=["replicated", "sharded"])
+def test_lora_recipes_at_two_ranks(models, tmp_path, recipe, shard):  # noqa: F811
+    """Frozen weights in bf16 around trained ones in fp32; stock pipelines load what comes out, and one rank's is next
+    to it (bf16 rounds)."""
+    found = []
+    for world in (1, 2):
+        out = tmp_path / f"run{world}"
+        base = "sdxl" if recipe == "sdxl-lora" else "sd"
+        sets = ["train.precision=bf16", "train.steps=4", f"train.shard={shard}", f"model.vae='{models / 'vae'}'",
+                f"model.tiny_decoder='{models / 'tiny decoder'}'", "train.micro_batch=2", "train.schedule=constant",
+                "train.ema_decay=0", "train.learning_rate=1e-3", "train.validate_every=2",
+                "train.validation_batches=1", "data.validation=0.1", "train.snapshot_every_images=16"]  # fmt: skip
+        argv = arguments(models, out, *sets)
+        argv[argv.index("--recipe") + 1], argv[argv.index("--base") + 1] = recipe, str(models / base)
+        assert exit_codes(start_ranks(cli, (argv,), out, world)) == [0] * world, said(out)
+        pipeline = StableDiffusionXLInstructPix2PixPipeline if base == "sdxl" else StableDiffusionInstructPix2PixPipeline
+        assert pipeline.from_pretrained(out / "model").unet.config.in_channels == 8
+        assert pipeline.from_pretrained(out / "snapshots/000000016").unet.config.in_channels == 8
+        found.append(load_file(out / "model/pytorch_lora_weights.safetensors"))
+    one, two = found
+    moved = sum(float(tensor.square().sum()) for name, tensor in one.items() if "lora_B" in name)
+    between = sum(float((one[name] - two[name]).square().sum()) for name in one if "lora_B" in name)
+    assert 0 < between < 0.1 * moved or shard == "false"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [
+    ["model.checkpointing=true"], ["loss.rollout=0.3"], ["loss.straight_through=true"], ["model.train_text=true"],
+    ["loss.prior=0.5", "loss.base_direction=0.5"],
+])  # fmt: skip
+def test_sharded_with_what_else_a_recipe_may_ask_for(models, tmp_path, more):  # noqa: F811
+    few = ["train.steps=8", "train.validate_every=4", "train.validation_batches=1", "data.validation=0.2", *more]
+    for world, shard in ((1, "false"), (2, "true")):
+        out = tmp_path / f"run{world}"
+        assert train(models, out, world, f"train.shard={shard}", *few)[1] == [0] * world, said(out)
+    assert apart(weights(tmp_path / "run1"), weights(tmp_path / "run2")) < 1e-5
+    one, two = (
+        [row["validation"]["total"] for row in Journal.read(tmp_path / run / "metrics.jsonl") if "validation" in row]
+        for run in ("run1", "run2")
+    )
+    assert one == pytest.approx(two, rel=1e-4) and len(one) == 2
+
+
+@pytest.mark.parametrize("first", [["train.shard=true"], []], ids=["sharded", "replicated"])
+def test_a_rank_that_dies_stops_the_run_and_the_same_goes_on_at_another_world_size(models, alone, tmp_path, first):  # noqa: F811
+    """Rank 1 is killed in step 7; rank 0 says what has happened and what to do. Then one process goes on alone."""
+    out = tmp_path / "run"
+    spoken, codes = train(models, out, 2, *first, dies=(1, 7))
+    assert codes == [2, -9]
+    assert "process 0 of 2 lost the others" in spoken and "the same command again: it goes on from step 5." in spoken
+    assert "Traceback" not in spoken
+    log = out.with_name("alone")
+    assert exit_codes(start_ranks(cli, (arguments(models, out, "train.micro_batch=8"),), log, 1)) == [0]
+    assert "going on from step 5 of 20" in said(log)
+    assert apart(weights(alone), weights(out)) < 1e-5
+
+
+@pytest.mark.parametrize(("more", "says"), [
+    (["train.shard=true", "train.optimizer=muon"], 'train.shard goes with optimizer "adamw", not "muon"'),
+    (["train.shard=true", "train.batch_size=7"], "batch_size must be a multiple of the 2 devices"),
+    (["train.batch_size=3", "train.accumulate=2"], "batch_size must be at least accumulate × devices, 4, got 3"),
+])  # fmt: skip
+def test_what_devices_cannot_share(models, more, says):  # noqa: F811
+    from uip2p.learning.recipes import build, read_recipe
+    from uip2p.learning.trainer import _check
+
+    sets = [f"model.base='{models / 'sd'}'", f"data.size={SIZE}", f"model.clips=['{models / 'clip'}']", *more]
+    run = build("sd15-ip2p", read_recipe("sd15-ip2p", sets), models, models / "data")
+    with pytest.raises(UserError, match=says):
+        _check(run.train, run.objective, 2)

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import gather_object
+from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -319,4 +319,7 @@ def _accelerator(config: TrainConfig) -> Accelerator:
     AcceleratorState._reset_state()  # one process may train one stage after another, each in its own precision
     if config.precision == "fp16" and not torch.cuda.is_available():
         raise UserError("precision fp16 needs a GPU; use fp32 or bf16.")
-    return Accelerator(mixed_precision="no" if config.precision == "fp32" else config.precision)
+    # Buffers are the same everywhere, so nothing is sent for them; gradients lie where they are added up, and only there.
+    ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+    precision = "no" if config.precision == "fp32" else config.precision
+    return Accelerator(mixed_precision=precision, kwargs_handlers=[ddp])
