@@ -9,6 +9,7 @@ from test_full_size import models  # noqa: F401  (a fixture)
 from tiny import SIZE
 
 from uip2p.errors import UserError
+from uip2p.learning.devices import check_devices
 from uip2p.learning.journal import Journal
 
 
@@ -87,7 +88,8 @@ def test_lora_recipes_at_two_ranks(models, tmp_path, recipe, shard):  # noqa: F8
         argv = arguments(models, out, *sets)
         argv[argv.index("--recipe") + 1], argv[argv.index("--base") + 1] = recipe, str(models / base)
         assert exit_codes(start_ranks(cli, (argv,), out, world)) == [0] * world, said(out)
-        pipeline = StableDiffusionXLInstructPix2PixPipeline if base == "sdxl" else StableDiffusionInstructPix2PixPipeline
+        xl = base == "sdxl"
+        pipeline = StableDiffusionXLInstructPix2PixPipeline if xl else StableDiffusionInstructPix2PixPipeline
         assert pipeline.from_pretrained(out / "model").unet.config.in_channels == 8
         assert pipeline.from_pretrained(out / "snapshots/000000016").unet.config.in_channels == 8
         found.append(load_file(out / "model/pytorch_lora_weights.safetensors"))
@@ -136,9 +138,8 @@ def test_a_rank_that_dies_stops_the_run_and_the_same_goes_on_at_another_world_si
 ])  # fmt: skip
 def test_what_devices_cannot_share(models, more, says):  # noqa: F811
     from uip2p.learning.recipes import build, read_recipe
-    from uip2p.learning.trainer import _check
 
     sets = [f"model.base='{models / 'sd'}'", f"data.size={SIZE}", f"model.clips=['{models / 'clip'}']", *more]
     run = build("sd15-ip2p", read_recipe("sd15-ip2p", sets), models, models / "data")
     with pytest.raises(UserError, match=says):
-        _check(run.train, run.objective, 2)
+        check_devices(run.train, run.objective, 2)

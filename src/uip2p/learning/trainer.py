@@ -23,8 +23,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs, gather_object
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -33,6 +32,7 @@ from uip2p.errors import UserError
 from uip2p.images import save_image
 from uip2p.learning import checkpoint, journal
 from uip2p.learning.data import StepSampler, batches, step_samples
+from uip2p.learning.devices import check_devices, make_accelerator
 from uip2p.learning.finish import Result, export, read_finished, snapshot
 from uip2p.learning.forward import add, forward, split, to_numbers
 from uip2p.learning.objective import Outcome
@@ -70,8 +70,8 @@ def train(
     and after ten non-finite steps in a row.
     """
     out = Path(out)
-    accelerator = _accelerator(config)
-    _check(config, objective, accelerator.num_processes)
+    accelerator = make_accelerator(config)
+    check_devices(config, objective, accelerator.num_processes)
     with ExitStack() as held, together(accelerator, out):
 
         def enter() -> None:
@@ -82,23 +82,6 @@ def train(
 
         from_main(accelerator, enter)
         return Trainer(accelerator, objective, dataset, config, out, validation, progress).run()
-
-
-def _check(config: TrainConfig, objective: Any, devices: int) -> None:
-    """UserError: what this objective, or so many devices, cannot do."""
-    if not trainable(objective):
-        raise UserError("nothing to train: no parameter of the objective has requires_grad.")
-    if config.batch_size < config.accumulate * devices:
-        parts = config.accumulate * devices
-        raise UserError(f"batch_size must be at least accumulate × devices, {parts}, got {config.batch_size}.")
-    if not config.shard:
-        return
-    if config.batch_size % devices:
-        raise UserError(f"with train.shard batch_size must be a multiple of the {devices} devices.")
-    if config.optimizer != "adamw":
-        raise UserError(f'train.shard goes with optimizer "adamw", not "{config.optimizer}".')
-    if not hasattr(objective, "networks"):
-        raise UserError("train.shard is for cycle recipes; what this one trains fits any device. Leave it out.")
 
 
 class Trainer:
@@ -270,7 +253,7 @@ class Trainer:
         """The objective on fixed samples and fixed draws, under the averaged weights; keeps the best of them."""
         config, state = self.config, self.state
         sums: dict[str, Tensor] = {}
-        with self.state.ema.judging(self.objective):
+        with self.state.ema.judging(self.objective), self.accelerator.autocast():
             for number in range(config.validation_batches):
                 samples = step_samples(number, config.batch_size, self.rank, self.world)
                 for piece in split(len(samples), config.parts(len(samples))):
@@ -313,13 +296,3 @@ class Trainer:
     def _say(self, sentence: str) -> None:
         if self.main:
             tqdm.write(sentence, file=sys.stderr)
-
-
-def _accelerator(config: TrainConfig) -> Accelerator:
-    AcceleratorState._reset_state()  # one process may train one stage after another, each in its own precision
-    if config.precision == "fp16" and not torch.cuda.is_available():
-        raise UserError("precision fp16 needs a GPU; use fp32 or bf16.")
-    # Buffers are the same everywhere, so nothing is sent for them; gradients lie where they are added up, and only there.
-    ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
-    precision = "no" if config.precision == "fp32" else config.precision
-    return Accelerator(mixed_precision=precision, kwargs_handlers=[ddp])
