@@ -1,16 +1,15 @@
-"""One life of a training run, in a process of its own, with the moment of its death given.
-
-A fork server has torch imported already, so that a life takes about as long as its training.
-"""
+"""One life of a training run, in a process of its own, with the moment of its death given."""
 
 from __future__ import annotations
 
-import multiprocessing
+import contextlib
 import os
 import signal
+import threading
 from pathlib import Path
 
 import torch
+from processes import context, exit_codes, start_ranks
 from toy import Denoiser, Discs
 
 from uip2p.learning import checkpoint
@@ -19,9 +18,6 @@ from uip2p.learning.trainer import TrainConfig, train
 CONFIG = dict(steps=20, batch_size=6, save_every=4, keep=2, log_every=3, accumulate=2, warmup_steps=3)
 CONFIG |= dict(schedule="cosine", validate_every=5, validation_batches=2, sample_every_images=40, sample_pictures=2)
 CONFIG |= dict(snapshot_every_images=30)
-
-context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["torch", "torch._dynamo", "accelerate", "toy", "uip2p.learning.trainer"])
 
 
 def live(out: Path, death: str | None = None, workers: int = 0, timeout: float = 600, **changes) -> int:
@@ -45,16 +41,33 @@ def life(out: Path, death: str | None, workers: int, changes: dict) -> None:
     train(objective, Discs(0), TrainConfig(**CONFIG | changes, workers=workers), out, Discs(1))
 
 
+def live_together(out: Path, deaths: dict[int, str] | None = None, timeout: float = 300, **changes) -> list[int]:
+    """Two processes train together; exit codes by rank. deaths: by rank. Their output is in `out`.log.<rank>."""
+    log = out.with_name(f"{out.name}.log")
+    return exit_codes(start_ranks(rank_life, (out, deaths or {}, changes), log), timeout)
+
+
+def rank_life(out: Path, deaths: dict[int, str], changes: dict) -> None:
+    objective = Denoiser()
+    death = deaths.get(int(os.environ["RANK"]))
+    if death is not None:
+        _arrange(death, objective)
+    train(objective, Discs(0), TrainConfig(**CONFIG | changes), out, Discs(1))
+
+
 def _kill(number: int = signal.SIGKILL) -> None:
     os.kill(os.getpid(), number)
 
 
 def _arrange(death: str, objective: Denoiser) -> None:
     """Where the process ends: "forward N", "torn NAME N", "before FUNCTION NAME N", "after FUNCTION NAME N",
-    "export", "sigint N", "sigterm N"; N-th time, or step N."""
+    "export", "sigint N", "sigterm N", "saving N SECONDS" into it; N-th time, or step N. Or what befalls it: "fill N
+    FILE" fills the disk."""
     kind, *rest = death.split()
-    if kind in ("forward", "sigint", "sigterm"):
-        _in_forward(objective, int(rest[0]), kind)
+    if kind in ("forward", "sigint", "sigterm", "fill"):
+        _in_forward(objective, int(rest[0]), kind, *rest[1:])
+    elif kind == "saving":
+        _saving(int(rest[0]), float(rest[1]))
     elif kind == "export":
         write = objective.export
         objective.export = lambda folder: (write(folder), _kill())
@@ -64,7 +77,7 @@ def _arrange(death: str, objective: Denoiser) -> None:
         _around(kind, rest[0], rest[1], int(rest[2]))
 
 
-def _in_forward(objective: Denoiser, step: int, kind: str) -> None:
+def _in_forward(objective: Denoiser, step: int, kind: str, file: str = "") -> None:
     forward = objective.forward
 
     def dying(batch, draw):
@@ -72,11 +85,33 @@ def _in_forward(objective: Denoiser, step: int, kind: str) -> None:
             dying.done = True
             if kind == "forward":
                 _kill()
-            os.killpg(0, signal.SIGINT if kind == "sigint" else signal.SIGTERM)
+            if kind == "fill":
+                _fill(file)
+            else:
+                os.killpg(0, signal.SIGINT if kind == "sigint" else signal.SIGTERM)
         return forward(batch, draw)
 
     dying.done = False
     objective.forward = dying
+
+
+def _fill(file: str) -> None:
+    with contextlib.suppress(OSError), open(file, "wb", buffering=0) as disk:
+        while True:
+            disk.write(bytes(4096))
+
+
+def _saving(count: int, seconds: float) -> None:
+    """Die so long after the count-th save has begun, wherever it then is."""
+    save, seen = checkpoint.save, []
+
+    def dying(*args):
+        seen.append(args)
+        if len(seen) == count:
+            threading.Timer(seconds, _kill).start()
+        return save(*args)
+
+    checkpoint.save = dying
 
 
 def _torn(name: str, count: int) -> None:

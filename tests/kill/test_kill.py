@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from lives import CONFIG, context, life, live
+from lives import CONFIG, life, live
+from processes import context
 from safetensors.torch import load_file
 
 from uip2p.learning.journal import Journal

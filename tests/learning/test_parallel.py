@@ -1,43 +1,37 @@
 """Two real processes with gloo train what one trains: DDP, accumulation, FSDP2; a run goes on at another world size."""
 
-import os
-import re
-import signal
-import subprocess
-import sys
-import time
-
 import pytest
+from diffusers import StableDiffusionInstructPix2PixPipeline, StableDiffusionXLInstructPix2PixPipeline
+from parallel import cli
+from processes import exit_codes, start_ranks
 from safetensors.torch import load_file
 from test_full_size import models  # noqa: F401  (a fixture)
 from tiny import SIZE
 
-from uip2p.learning.checkpoint import list_steps
+from uip2p.errors import UserError
+from uip2p.learning.devices import check_devices
 from uip2p.learning.journal import Journal
 
-TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
-
-def command(models, out, world, *more):  # noqa: F811
+def arguments(models, out, *more):  # noqa: F811
     few = [f"data.size={SIZE}", f"model.clips=['{models / 'clip'}']", "data.validation=0", "train.batch_size=8",
            "train.micro_batch=4", "train.precision=fp32", "train.workers=0", "train.warmup_steps=5", "train.steps=20",
            "train.learning_rate=1e-4", "train.save_every=5", "train.log_every=1", "train.validate_every=0",
            "train.sample_every_images=80", "train.export=last", *more]  # fmt: skip
     sets = [f"--set={each}" for each in few]
-    launcher = [sys.executable, *(TORCHRUN if world == 2 else []), "-m", "uip2p.cli"]
-    return [*launcher, "train", "--recipe", "sd15-ip2p", "--base", str(models / "sd"), "--data", str(models / "data"),
+    return ["train", "--recipe", "sd15-ip2p", "--base", str(models / "sd"), "--data", str(models / "data"),
             "--out", str(out), *sets]  # fmt: skip
 
 
-def environment():
-    path = os.pathsep.join(path for path in sys.path if path)
-    return {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+def train(models, out, world, *more, dies=None):  # noqa: F811
+    """Train and return what rank 0 said and, of every rank, the exit code."""
+    processes = start_ranks(cli, (arguments(models, out, *more), dies), out, world)
+    codes = exit_codes(processes)
+    return said(out), codes
 
 
-def train(models, out, world, *more, succeeds=True):  # noqa: F811
-    done = subprocess.run(command(models, out, world, *more), capture_output=True, text=True, env=environment())
-    assert (done.returncode == 0) == succeeds, done.stderr[-3000:]
-    return done
+def said(out, rank=0):
+    return out.with_name(f"{out.name}.{rank}").read_text()
 
 
 def weights(out):
@@ -45,6 +39,7 @@ def weights(out):
 
 
 def apart(one, other):
+    assert one.keys() == other.keys()
     return max(float((one[name] - other[name]).abs().max()) for name in one)
 
 
@@ -52,11 +47,10 @@ def apart(one, other):
 def alone(models, tmp_path_factory):  # noqa: F811
     """One process that sees all eight samples of a step at once."""
     out = tmp_path_factory.mktemp("alone") / "run"
-    train(models, out, 1, "train.micro_batch=8")
+    assert train(models, out, 1, "train.micro_batch=8")[1] == [0], said(out)
     return out
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("world", "more"),
     [(1, []), (2, []), (2, ["train.micro_batch=2"]), (2, ["train.shard=true"]),
@@ -64,68 +58,88 @@ def alone(models, tmp_path_factory):  # noqa: F811
     ids=["1 × 4 twice", "2 × 4", "2 × 2 twice", "2 × 4 sharded", "2 × 2 twice, sharded"],
 )  # fmt: skip
 def test_the_same_weights_after_twenty_steps(models, alone, tmp_path, world, more):  # noqa: F811
-    train(models, tmp_path / "run", world, *more)
-    one, two = weights(alone), weights(tmp_path / "run")
-    assert one.keys() == two.keys() and apart(one, two) < 1e-5
+    out = tmp_path / "run"
+    assert train(models, out, world, *more)[1] == [0] * world, said(out)
+    assert apart(weights(alone), weights(out)) < 1e-5
     start = load_file(models / "sd/unet/diffusion_pytorch_model.safetensors")
-    assert apart({k: v for k, v in one.items() if k != "conv_in.weight"}, start) > 1e-4, "they have moved"
-    losses = [[row["total"] for row in Journal.read(out / "metrics.jsonl")] for out in (alone, tmp_path / "run")]
+    moved = {name: tensor for name, tensor in weights(alone).items() if name != "conv_in.weight"}
+    del start["conv_in.weight"]
+    assert apart(moved, start) > 1e-4, "they have moved"
+    losses = [[row["total"] for row in Journal.read(run / "metrics.jsonl")] for run in (alone, out)]
     assert len(losses[0]) == 20 and losses[0] == pytest.approx(losses[1], rel=1e-4)
-    pictures = [(out / "samples/000000160.png").read_bytes() for out in (alone, tmp_path / "run")]
-    assert all(pictures)
+    assert (out / "samples/000000160.png").read_bytes()
+    StableDiffusionInstructPix2PixPipeline.from_pretrained(out / "model")
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["sd15-lora", "sdxl-lora"])
+@pytest.mark.parametrize("shard", ["false", "true"], ids=["replicated", "sharded"])
+def test_lora_recipes_at_two_ranks(models, tmp_path, recipe, shard):  # noqa: F811
+    """Frozen weights in bf16 around trained ones in fp32; stock pipelines load what comes out, and one rank's is next
+    to it (bf16 rounds)."""
+    found = []
+    for world in (1, 2):
+        out = tmp_path / f"run{world}"
+        base = "sdxl" if recipe == "sdxl-lora" else "sd"
+        sets = ["train.precision=bf16", "train.steps=4", f"train.shard={shard}", f"model.vae='{models / 'vae'}'",
+                f"model.tiny_decoder='{models / 'tiny decoder'}'", "train.micro_batch=2", "train.schedule=constant",
+                "train.ema_decay=0", "train.learning_rate=1e-3", "train.validate_every=2",
+                "train.validation_batches=1", "data.validation=0.1", "train.snapshot_every_images=16"]  # fmt: skip
+        argv = arguments(models, out, *sets)
+        argv[argv.index("--recipe") + 1], argv[argv.index("--base") + 1] = recipe, str(models / base)
+        assert exit_codes(start_ranks(cli, (argv,), out, world)) == [0] * world, said(out)
+        xl = base == "sdxl"
+        pipeline = StableDiffusionXLInstructPix2PixPipeline if xl else StableDiffusionInstructPix2PixPipeline
+        assert pipeline.from_pretrained(out / "model").unet.config.in_channels == 8
+        assert pipeline.from_pretrained(out / "snapshots/000000016").unet.config.in_channels == 8
+        found.append(load_file(out / "model/pytorch_lora_weights.safetensors"))
+    one, two = found
+    moved = sum(float(tensor.square().sum()) for name, tensor in one.items() if "lora_B" in name)
+    between = sum(float((one[name] - two[name]).square().sum()) for name in one if "lora_B" in name)
+    assert 0 < between < 0.1 * moved or shard == "false"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [
+    ["model.checkpointing=true"], ["loss.rollout=0.3"], ["loss.straight_through=true"], ["model.train_text=true"],
+    ["loss.prior=0.5", "loss.base_direction=0.5"],
+])  # fmt: skip
+def test_sharded_with_what_else_a_recipe_may_ask_for(models, tmp_path, more):  # noqa: F811
+    few = ["train.steps=8", "train.validate_every=4", "train.validation_batches=1", "data.validation=0.2", *more]
+    for world, shard in ((1, "false"), (2, "true")):
+        out = tmp_path / f"run{world}"
+        assert train(models, out, world, f"train.shard={shard}", *few)[1] == [0] * world, said(out)
+    assert apart(weights(tmp_path / "run1"), weights(tmp_path / "run2")) < 1e-5
+    one, two = (
+        [row["validation"]["total"] for row in Journal.read(tmp_path / run / "metrics.jsonl") if "validation" in row]
+        for run in ("run1", "run2")
+    )
+    assert one == pytest.approx(two, rel=1e-4) and len(one) == 2
+
+
 @pytest.mark.parametrize("first", [["train.shard=true"], []], ids=["sharded", "replicated"])
-def test_a_run_goes_on_at_another_world_size(models, alone, tmp_path, first):  # noqa: F811
-    """Killed at two processes, gone on with one: the order of the data and the end are the same."""
+def test_a_rank_that_dies_stops_the_run_and_the_same_goes_on_at_another_world_size(models, alone, tmp_path, first):  # noqa: F811
+    """Rank 1 is killed in step 7; rank 0 says what has happened and what to do. Then one process goes on alone."""
     out = tmp_path / "run"
-    process = subprocess.Popen(command(models, out, 2, *first), stderr=subprocess.PIPE, text=True, env=environment(),
-                               start_new_session=True)  # fmt: skip
-    while not list_steps(out / "checkpoints") and process.poll() is None:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    done = train(models, out, 1, "train.micro_batch=8")
-    assert re.search(r"going on from step \d+ of 20", done.stderr)
+    spoken, codes = train(models, out, 2, *first, dies=(1, 7))
+    assert codes == [2, -9]
+    assert "process 0 of 2 lost the others" in spoken and "the same command again: it goes on from step 5." in spoken
+    assert "Traceback" not in spoken
+    log = out.with_name("alone")
+    assert exit_codes(start_ranks(cli, (arguments(models, out, "train.micro_batch=8"),), log, 1)) == [0]
+    assert "going on from step 5 of 20" in said(log)
     assert apart(weights(alone), weights(out)) < 1e-5
 
 
-DIES = """
-import os, signal, sys
-from uip2p.learning.cycle import CycleObjective
-forward = CycleObjective.forward
+@pytest.mark.parametrize(("more", "says"), [
+    (["train.shard=true", "train.optimizer=muon"], 'train.shard goes with optimizer "adamw", not "muon"'),
+    (["train.shard=true", "train.batch_size=7"], "batch_size must be a multiple of the 2 devices"),
+    (["train.batch_size=3", "train.accumulate=2"], "batch_size must be at least accumulate × devices, 4, got 3"),
+])  # fmt: skip
+def test_what_devices_cannot_share(models, more, says):  # noqa: F811
+    from uip2p.learning.recipes import build, read_recipe
 
-def dying(self, batch, draw):
-    if draw.step == 7 and os.environ["RANK"] == "1" and not os.path.exists({flag!r}):
-        open({flag!r}, "w").close()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return forward(self, batch, draw)
-
-CycleObjective.forward = dying
-from uip2p.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
-
-
-@pytest.mark.slow
-def test_a_rank_that_dies_stops_the_run_and_the_same_command_goes_on(models, alone, tmp_path):  # noqa: F811
-    script = tmp_path / "dies.py"
-    script.write_text(DIES.format(flag=str(tmp_path / "died")))
-    full = command(models, tmp_path / "run", 2)
-    dying = [*full[: full.index("-m", 2)], str(script), *full[full.index("train") :]]
-    began = time.monotonic()
-    done = subprocess.run(dying, capture_output=True, text=True, env=environment())
-    assert done.returncode != 0 and "exitcode: -9" in re.sub(r"\s+", " ", done.stderr) and "rank: 1" in done.stderr
-    assert time.monotonic() - began < 120, "the other rank does not wait for ever"
-    done = subprocess.run(dying, capture_output=True, text=True, env=environment())
-    assert done.returncode == 0 and "going on from step 5 of 20" in done.stderr
-    assert apart(weights(alone), weights(tmp_path / "run")) < 1e-5
-
-
-def test_sharding_wants_equal_shares_and_adamw(models, tmp_path, capsys):  # noqa: F811
-    from uip2p.cli import main
-
-    full = command(models, tmp_path / "run", 1, "train.shard=true", "train.optimizer=muon")
-    assert main(full[full.index("train") :]) == 2
-    assert 'train.shard goes with optimizer "adamw", not "muon"' in capsys.readouterr().err
+    sets = [f"model.base='{models / 'sd'}'", f"data.size={SIZE}", f"model.clips=['{models / 'clip'}']", *more]
+    run = build("sd15-ip2p", read_recipe("sd15-ip2p", sets), models, models / "data")
+    with pytest.raises(UserError, match=says):
+        check_devices(run.train, run.objective, 2)

@@ -42,6 +42,9 @@ class Denoiser(nn.Module):
         self.register_buffer("count", torch.zeros(()))
         self.poison = poison
 
+    def networks(self) -> list[nn.Module]:
+        return [self.net]
+
     def forward(self, batch: list[dict], draw: Draw) -> Outcome:
         pictures = to_tensor(np.stack([item["image"] for item in batch]))
         noise = draw.normal("noise", pictures.shape[1:])

@@ -94,8 +94,10 @@ def train_recipe(
     root = root or Path("runs") / family
     out = out or root / stage
     tables = read_recipe(name, overrides)
-    print(f"{name}: {tables.get('about', '')}")
-    if tables.get("objective") == "cycle" and (dry_run or tables.get("data", {}).get("own")):
+    first = int(os.environ.get("RANK", 0)) == 0  # of several processes, the one that speaks
+    if first:
+        print(f"{name}: {tables.get('about', '')}")
+    if first and tables.get("objective") == "cycle" and (dry_run or tables.get("data", {}).get("own")):
         print_plan(name, root, overrides, out)
     if dry_run:
         print(json.dumps(tables, indent=2, default=str))
@@ -104,7 +106,7 @@ def train_recipe(
     result = train(run_.objective, run_.dataset, run_.train, out, run_.validation, recipe=deciding(tables, data))
     if not result.finished:
         raise KeyboardInterrupt  # it is saved; the next stage must not start
-    if tables["objective"] == "cycle" and int(os.environ.get("RANK", 0)) == 0:
+    if first and tables["objective"] == "cycle":
         sets = [argument for override in overrides for argument in ("--set", override)]
         command = ["uip2p", "train", "--recipe", name, *(["--data", data.name] if data else []), *sets]
         write_card(out, name, tables, find(tables["model"]["base"], root, family), data, command)

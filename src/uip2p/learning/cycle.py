@@ -39,6 +39,7 @@ from uip2p.learning.losses import (
 )
 from uip2p.learning.objective import Batch, Outcome, conditioning_dropout, drop, pictures, texts
 from uip2p.learning.randomness import Draw
+from uip2p.learning.sharding import is_sharded
 from uip2p.models.attention import Tap
 from uip2p.models.clip import Clip
 from uip2p.models.folder import Settings, save_settings
@@ -95,9 +96,7 @@ class CycleObjective(nn.Module):
 
     def networks(self) -> list[nn.Module]:
         """What has weights that learn, for sharding."""
-        text = self.editor.text_encoder
-        learns = any(parameter.requires_grad for parameter in text.parameters())
-        return [self.editor.unet, *([text] if learns else [])]
+        return self.editor.networks()
 
     def forward(self, batch: Batch, draw: Draw) -> Outcome:
         editor, config = self.editor, self.config
@@ -143,16 +142,19 @@ class CycleObjective(nn.Module):
         config, editor = self.config, self.editor
         noise = self._latent_noise(draw, "ε₁", z)
         z_t = add_noise(z, noise, editor.alpha_bar, t)
-        index = (draw.host.uniform("rollout") < config.rollout).nonzero().flatten().to(z.device)
-        if not len(index):
+        chosen = draw.host.uniform("rollout") < config.rollout
+        if not config.rollout or not (chosen.any() or is_sharded(editor.unet)):
             return z_t
+        # Sharded, the UNet runs on all devices or on none: one without a sample to roll out runs it on one for nothing.
+        used = chosen if chosen.any() else torch.arange(len(chosen)) == 0
+        index = used.nonzero().flatten().to(z.device)
         noisy = noise[index]
         with torch.no_grad():
             times = rollout_times(t[index], config.rollout_steps, len(editor.alpha_bar) - 1)
             for now, following in pairwise(times):
                 clean = editor.estimate(noisy, seen[index], now, told.take(index))
                 noisy = move_to(noisy, clean, editor.alpha_bar, now, following)
-        return z_t.index_copy(0, index, noisy)
+        return z_t.index_copy(0, index, noisy) if chosen.any() else z_t
 
     @torch.no_grad()
     def finish(self, z_t: Tensor, z_e: Tensor, seen: Tensor, t: Tensor, told: Reading) -> Tensor:

@@ -16,6 +16,7 @@ import math
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
@@ -165,10 +166,15 @@ def progress_bar(name: str, done: int, total: int, shown: bool) -> tqdm:
 
 
 class Stop:
-    """Within `with Stop() as stop`, the first SIGINT or SIGTERM only sets `stop.asked`; a second interrupts at once."""
+    """Within `with Stop() as stop`, SIGINT or SIGTERM only sets `stop.asked`: the step in hand is finished and saved. A
+    second SIGINT interrupts at once, unless it follows on the heels of the first: a terminal sends Ctrl-C to launcher
+    and process, and the launcher hands it on. SIGTERM never does: schedulers repeat it, and kill by themselves."""
+
+    ECHO = 3.0  # seconds
 
     def __init__(self) -> None:
         self.asked = False
+        self.since = 0.0
 
     def __enter__(self) -> Stop:
         self.previous = {}
@@ -178,9 +184,10 @@ class Stop:
         return self
 
     def _handle(self, number: int, frame: Any) -> None:
-        if self.asked:
+        if self.asked and number == signal.SIGINT and time.monotonic() - self.since > self.ECHO:
             raise KeyboardInterrupt
-        self.asked = True
+        if not self.asked:
+            self.asked, self.since = True, time.monotonic()
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self.previous.items():

@@ -1,6 +1,13 @@
-"""FSDP2: every device keeps its share of the weights that learn, of their gradients, moments and averages, and of each
-block's weights the whole only while that block runs. On the disk everything is whole, so a run may go on at any number
-of devices, sharded or not.
+"""FSDP2: every device keeps its share of the weights, gradients, moments and averages of the networks that learn, and
+the whole of a block's weights only while that block runs.
+
+Sharded is what `objective.networks()` lists, with all in it: under LoRA also the frozen base around what learns, in the
+precision it is kept in. Not sharded, so whole on every device: networks that do not learn at all (autoencoder, loss
+encoders, a frozen text encoder, a tiny decoder), and buffers. On the disk everything is whole, so a run may go on at
+any number of devices, sharded or not.
+
+Every device must run the networks equally often in a step, for each run gathers weights from all of them: hence the
+equal shares of a batch that the trainer asks for.
 """
 
 from __future__ import annotations
@@ -17,20 +24,20 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 def shard(objective: Any, world: int, device: torch.device) -> None:
-    """In place. `objective.networks()`, by default itself, are the modules with weights that learn, each called as a
-    whole; what lies in their module lists is gathered and let go block by block."""
+    """In place. `objective.networks()` are the modules with weights that learn, each called as a whole; inside them the
+    units are those that its class calls indivisible, as accelerate's wrapping takes them."""
     mesh = init_device_mesh(device.type, (world,))
-    networks = objective.networks() if hasattr(objective, "networks") else [objective]
-    for network in networks:
-        blocks = [block for part in network.modules() if isinstance(part, nn.ModuleList) for block in part]
-        for block in reversed(blocks):  # what is inside first
-            if any(parameter.requires_grad for parameter in block.parameters()):
-                fully_shard(block, mesh=mesh)
-        fully_shard(network, mesh=mesh)
+    for network in objective.networks():
+        names = getattr(network, "_no_split_modules", None) or ()
+        units = [part for part in network.modules() if type(part).__name__ in names]
+        for unit in (*reversed(units), network):  # what is inside first
+            # The outermost too lets its weights go after forward: what is written into the shards (averages for a
+            # validation, a checkpoint) would not be seen by a copy that had stayed whole.
+            fully_shard(unit, mesh=mesh, reshard_after_forward=True)
 
 
-def is_sharded(objective: nn.Module) -> bool:
-    return any(isinstance(part, FSDPModule) for part in objective.modules())
+def is_sharded(module: nn.Module) -> bool:
+    return any(isinstance(part, FSDPModule) for part in module.modules())
 
 
 def whole(tensor: Tensor) -> Tensor:
@@ -38,8 +45,15 @@ def whole(tensor: Tensor) -> Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def all_whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: whole(tensor) for name, tensor in tensors.items()}
+def all_whole(tensors: Mapping[str, Tensor], keep: bool = True) -> dict[str, Tensor]:
+    """One after the other, and what had been shared out to the CPU: the device has no room for all of it. Every device
+    has to ask; without `keep` it only gives its shares."""
+    found = {}
+    for name, tensor in tensors.items():
+        full = whole(tensor)
+        if keep:
+            found[name] = full.cpu() if isinstance(tensor, DTensor) else full
+    return found
 
 
 def like(value: Tensor, target: Tensor) -> Tensor:
@@ -49,26 +63,33 @@ def like(value: Tensor, target: Tensor) -> Tensor:
     return distribute_tensor(value.to(target.device), target.device_mesh, target.placements)
 
 
-@contextmanager
-def accumulating(objective: nn.Module, last: bool) -> Iterator[None]:
+def accumulate(objective: nn.Module, last: bool) -> None:
     """Gradients are added up over the devices in the last part of a step alone."""
     for part in objective.modules():
         if isinstance(part, FSDPModule):
             part.set_requires_gradient_sync(last, recurse=False)
-    yield
 
 
 @contextmanager
-def gathered(objective: nn.Module) -> Iterator[None]:
-    """Within it every parameter is whole, on every device: for writing a model, not for running it."""
+def gathered(objective: nn.Module, keep: bool = True) -> Iterator[None]:
+    """Within it, where `keep`, every parameter is whole and every module of its own class, as if nothing had been
+    sharded: for writing a model, not for running it. Every device has to take part."""
     kept: list[tuple[nn.Module, str, nn.Parameter]] = []
+    classes: list[tuple[nn.Module, type]] = []
     for part in objective.modules():
         for name, parameter in list(part._parameters.items()):
             if isinstance(parameter, DTensor):
-                kept.append((part, name, parameter))
-                part._parameters[name] = nn.Parameter(whole(parameter.detach()), requires_grad=False)
+                full = whole(parameter.detach())
+                if keep:
+                    kept.append((part, name, parameter))
+                    part._parameters[name] = nn.Parameter(full, requires_grad=False)
+        if keep and isinstance(part, FSDPModule):
+            classes.append((part, type(part)))
+            part.__class__ = type(part).__mro__[2]  # FSDP's own class is made of FSDPModule and this
     try:
         yield
     finally:
         for part, name, parameter in kept:
             part._parameters[name] = parameter
+        for part, own in classes:
+            part.__class__ = own

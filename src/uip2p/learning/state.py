@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from uip2p.errors import UserError
 from uip2p.learning import checkpoint
 from uip2p.learning.journal import Means
 from uip2p.learning.optimizer import get_moments, set_moments
+from uip2p.learning.ranks import from_main, share
 from uip2p.learning.sharding import all_whole, like
 from uip2p.models.ema import EMA
 
@@ -36,31 +38,40 @@ class TrainState:
         self.alarmed = False
         self.means = Means()
 
-    def save(self, folder: Path, keep: int, main: bool = True) -> None:
-        """Every process takes part, as each may have a share of the weights; `main` alone writes."""
+    def save(self, folder: Path, keep: int, accelerator: Accelerator) -> None:
+        """Every process takes part, as each may have a share of the weights; the first alone writes."""
+        main = accelerator.is_main_process
         groups = {
-            "model": all_whole({name: tensor.detach() for name, tensor in self._tensors().items()}),
-            "ema": all_whole(self.ema.averages),
-            "optimizer": all_whole(get_moments(self.optimizer, self.parameters)),
+            "model": all_whole({name: tensor.detach() for name, tensor in self._tensors().items()}, main),
+            "ema": all_whole(self.ema.averages, main),
+            "optimizer": all_whole(get_moments(self.optimizer, self.parameters), main),
         }
-        if not main:
-            return
         numbers = {name: getattr(self, name) for name in self.NUMBERS}
         numbers["means"] = [self.means.sums, self.means.count]
         numbers["scaler"] = self.scaler.state_dict() if self.scaler is not None else None
-        checkpoint.save(folder, self.step, groups, numbers, keep)
+        from_main(accelerator, lambda: str(checkpoint.save(folder, self.step, groups, numbers, keep)))
 
     @torch.no_grad()
-    def resume(self, folder: Path, steps: int) -> bool:
+    def resume(self, folder: Path, steps: int, accelerator: Accelerator) -> bool:
         """Go on from the newest whole checkpoint; False where there is none. `steps`: of the whole run."""
-        path = checkpoint.latest_valid(folder)
-        if path is None:
-            return False
-        groups, numbers = checkpoint.load(path)
-        if numbers["step"] > steps:
-            raise UserError(f"{path}: this run has passed step {steps} already; steps cannot go down.")
+        groups: dict[str, checkpoint.Tensors] = {}
         tensors = self._tensors()
-        _check_same(tensors, groups["model"], path / "model.safetensors")
+
+        def read() -> dict[str, Any] | None:
+            nonlocal groups
+            path = checkpoint.latest_valid(folder)
+            if path is None:
+                return None
+            groups, numbers = checkpoint.load(path)
+            if numbers["step"] > steps:
+                raise UserError(f"{path}: this run has passed step {steps} already; steps cannot go down.")
+            _check_same(tensors, groups["model"], path / "model.safetensors")
+            return numbers
+
+        numbers = from_main(accelerator, read)
+        if numbers is None:
+            return False
+        groups = {name: share(accelerator, groups.get(name, {})) for name in ("model", "ema", "optimizer")}
         for name, tensor in tensors.items():
             tensor.copy_(like(groups["model"][name], tensor))
         self.ema.load(groups["ema"])
@@ -72,15 +83,16 @@ class TrainState:
             self.scaler.load_state_dict(numbers["scaler"])
         return True
 
-    def frozen_weights(self) -> str:
-        """A digest of the parameters that are not trained: on others, a resumed run would be another training."""
-        return checkpoint.digest({n: p for n, p in self.objective.named_parameters() if not p.requires_grad})
-
     def _tensors(self) -> dict[str, Tensor]:
         """The trained parameters, and the persistent buffers: what an objective measured once and keeps."""
         kept = self.objective.state_dict(keep_vars=True)
         buffers = {name: t for name, t in kept.items() if not isinstance(t, nn.Parameter)}
         return {**self.parameters, **buffers}
+
+
+def frozen_weights(objective: nn.Module) -> str:
+    """A digest of the parameters that are not trained: on others, a resumed run would be another training."""
+    return checkpoint.digest({n: p for n, p in objective.named_parameters() if not p.requires_grad})
 
 
 def load_best(folder: Path) -> tuple[dict[str, Tensor], float, int | None]:

@@ -17,13 +17,12 @@ import math
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -33,13 +32,15 @@ from uip2p.errors import UserError
 from uip2p.images import save_image
 from uip2p.learning import checkpoint, journal
 from uip2p.learning.data import StepSampler, batches, step_samples
+from uip2p.learning.devices import check_devices, make_accelerator
 from uip2p.learning.finish import Result, export, read_finished, snapshot
 from uip2p.learning.forward import add, forward, split, to_numbers
 from uip2p.learning.objective import Outcome
 from uip2p.learning.optimizer import build_optimizer, set_learning_rate
 from uip2p.learning.randomness import Draw, key
-from uip2p.learning.sharding import accumulating, all_whole, shard, whole
-from uip2p.learning.state import TrainState, load_best, save_best
+from uip2p.learning.ranks import from_main, together
+from uip2p.learning.sharding import accumulate, all_whole, shard, whole
+from uip2p.learning.state import TrainState, frozen_weights, load_best, save_best
 from uip2p.learning.train_config import TrainConfig, free_to_change
 from uip2p.models.ema import EMA, trainable
 
@@ -69,22 +70,18 @@ def train(
     and after ten non-finite steps in a row.
     """
     out = Path(out)
-    accelerator = _accelerator(config)
-    if config.batch_size < config.accumulate * accelerator.num_processes:
-        parts = config.accumulate * accelerator.num_processes
-        raise UserError(f"batch_size must be at least accumulate × devices, {parts}, got {config.batch_size}.")
-    if config.shard and config.batch_size % accelerator.num_processes:
-        raise UserError(f"with train.shard batch_size must be a multiple of the {accelerator.num_processes} devices.")
-    if config.shard and config.optimizer != "adamw":
-        raise UserError(f'train.shard goes with optimizer "adamw", not "{config.optimizer}".')
-    with journal.locked(out) if accelerator.is_main_process else nullcontext():
-        trainer = Trainer(accelerator, objective, dataset, config, out, validation, progress)
-        if accelerator.is_main_process:
-            frozen = trainer.state.frozen_weights()
+    accelerator = make_accelerator(config)
+    check_devices(config, objective, accelerator.num_processes)
+    with ExitStack() as held, together(accelerator, out):
+
+        def enter() -> None:
+            held.enter_context(journal.locked(out))
+            frozen = frozen_weights(objective)
             settings = {"train": to_dict(config), "recipe": dict(recipe or {}), "frozen_weights": frozen}
             journal.check_config(out / "config.json", settings, free_to_change(config))
-        accelerator.wait_for_everyone()
-        return trainer.run()
+
+        from_main(accelerator, enter)
+        return Trainer(accelerator, objective, dataset, config, out, validation, progress).run()
 
 
 class Trainer:
@@ -105,8 +102,6 @@ class Trainer:
         self.validation, self.progress = validation, progress
         self.main = accelerator.is_main_process
         self.rank, self.world = accelerator.process_index, accelerator.num_processes
-        if not trainable(objective):
-            raise UserError("nothing to train: no parameter of the objective has requires_grad.")
         self.sharded = config.shard and self.world > 1
         if self.sharded:
             shard(objective, self.world, accelerator.device)
@@ -120,13 +115,13 @@ class Trainer:
 
     def run(self) -> Result:
         config = self.config
-        finished = read_finished(config, self.out)
+        finished = from_main(self.accelerator, lambda: read_finished(config, self.out))
         if finished is not None:
             self._say(f"{self.out}: finished already, at step {finished.step}; the model is in {finished.model}.")
             return finished
-        if self.state.resume(self.out / "checkpoints", config.steps):
+        if self.state.resume(self.out / "checkpoints", config.steps, self.accelerator):
             self._say(f"{self.out}: going on from step {self.state.step} of {config.steps}.")
-        if load_best(self.out / "best")[2] is None:
+        if from_main(self.accelerator, lambda: load_best(self.out / "best")[2]) is None:
             self.state.best = math.inf
         if self.main:
             self.journal = journal.Journal(self.out / "metrics.jsonl", self.state.step)
@@ -138,8 +133,7 @@ class Trainer:
             self._say(f"{self.out}: stopped and saved at step {self.state.step}; run the same command again to go on.")
             return Result(self.state.step, False, self.out / "model")
         self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
-        result = export(self.objective, self.state, config, self.out, self.main)
-        self.accelerator.wait_for_everyone()
+        result = export(self.objective, self.state, config, self.out, self.accelerator)
         self._say(f"{self.out}: finished; {result.model} has the weights of step {result.exported} of {result.step}.")
         return result
 
@@ -162,10 +156,9 @@ class Trainer:
             if config.sample_every_images and self._crossed(config.sample_every_images):
                 self._sample()
             if config.snapshot_every_images and self._crossed(config.snapshot_every_images):
-                snapshot(self.objective, state, self.out / "snapshots", self._images(), self.main)
+                snapshot(self.objective, state, self.out / "snapshots", self._images(), self.accelerator)
             if asked or self._due(config.save_every, last):
-                state.save(self.out / "checkpoints", config.keep, self.main)
-                self.accelerator.wait_for_everyone()
+                state.save(self.out / "checkpoints", config.keep, self.accelerator)
             if asked and not last:
                 return True
         return False
@@ -220,8 +213,8 @@ class Trainer:
 
     def _accumulating(self, last: bool) -> Any:
         if self.sharded:
-            return accumulating(self.objective, last)
-        return nullcontext() if last else self.accelerator.no_sync(self.model)
+            accumulate(self.objective, last)
+        return nullcontext() if last or self.sharded else self.accelerator.no_sync(self.model)
 
     def _skip(self, samples: range, totals: Tensor) -> None:
         """A loss or gradient is not finite: leave weights, averages and moments alone, and say which samples."""
@@ -260,7 +253,7 @@ class Trainer:
         """The objective on fixed samples and fixed draws, under the averaged weights; keeps the best of them."""
         config, state = self.config, self.state
         sums: dict[str, Tensor] = {}
-        with self.state.ema.judging(self.objective):
+        with self.state.ema.judging(self.objective), self.accelerator.autocast():
             for number in range(config.validation_batches):
                 samples = step_samples(number, config.batch_size, self.rank, self.world)
                 for piece in split(len(samples), config.parts(len(samples))):
@@ -274,9 +267,8 @@ class Trainer:
         self._write({"step": state.step, "images": self._images(), "validation": means, "best": best})
         if best:
             state.best = loss
-            averages = all_whole(state.ema.averages)
-            if self.main:
-                save_best(self.out / "best", averages, loss, state.step)
+            averages = all_whole(state.ema.averages, self.main)
+            from_main(self.accelerator, lambda: save_best(self.out / "best", averages, loss, state.step))
         if self.progress:
             self._say(f"step {state.step}: validation loss {loss:.4g}{' (the best so far)' if best else ''}")
 
@@ -304,10 +296,3 @@ class Trainer:
     def _say(self, sentence: str) -> None:
         if self.main:
             tqdm.write(sentence, file=sys.stderr)
-
-
-def _accelerator(config: TrainConfig) -> Accelerator:
-    AcceleratorState._reset_state()  # one process may train one stage after another, each in its own precision
-    if config.precision == "fp16" and not torch.cuda.is_available():
-        raise UserError("precision fp16 needs a GPU; use fp32 or bf16.")
-    return Accelerator(mixed_precision="no" if config.precision == "fp32" else config.precision)

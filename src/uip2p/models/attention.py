@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import torch
 import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
@@ -23,17 +21,17 @@ def content_map(query: Tensor, key: Tensor, content: Tensor, scale: float) -> Te
     return attended / attended.mean(dim=-1, keepdim=True)
 
 
-@dataclass
 class Tap:
     """Given to one forward of a UNet that `tappable` has prepared, it collects that forward's maps.
 
     content: bool [B, T], the tokens that count. max_side: layers of up to max_side² positions are read. It goes along
     as an argument, not as a state of the UNet: activation checkpointing runs a layer again, and must find it the same.
+    No dataclass, for FSDP takes those apart on the way in: every block would fill a copy of its own.
     """
 
-    content: Tensor
-    max_side: int = 16
-    by_layer: dict[str, Tensor] = field(default_factory=dict)
+    def __init__(self, content: Tensor, max_side: int = 16):
+        self.content, self.max_side = content, max_side
+        self.by_layer: dict[str, Tensor] = {}
 
     @property
     def maps(self) -> list[Tensor]:

@@ -75,6 +75,11 @@ class LatentEditor(nn.Module):
         """Pixels along a latent's side."""
         return 2 ** (len(self.vae.config.block_out_channels) - 1)
 
+    def networks(self) -> list[nn.Module]:
+        """What has weights that learn; each is called as a whole."""
+        learns = any(parameter.requires_grad for parameter in self.text_encoder.parameters())
+        return [self.unet, *([self.text_encoder] if learns else [])]
+
     def enable_checkpointing(self) -> None:
         """Keep the activations of whole blocks only, and compute the rest again in backward."""
         self.unet.enable_gradient_checkpointing()
