@@ -3,10 +3,11 @@
     python benchmarks/edit_memory.py                                     Stable Diffusion 1.5's shape at 512 px
     python benchmarks/edit_memory.py --dtype fp16 --size 256 512 768     on a GPU, where there is one
 
-Random weights of the published shapes: memory and time depend on shapes alone. One picture, guidance in text and picture
-(three evaluations of the UNet at a time), as the editor does by default. Every row runs in a process of its own. Peak is
-the device's: on CUDA what torch had allocated at most, on the CPU the process's resident memory, sampled every 10 ms;
-"above weights" is what is left without the networks that lie on the device all the time. Prints a Markdown table.
+Random weights of the published shapes: memory and time depend on shapes alone. One picture, guidance in text and
+picture (three evaluations of the UNet at a time), as the editor does by default. Every row runs in a process of its
+own. Peak is the device's: on CUDA what torch had allocated at most, on the CPU the process's resident memory, sampled
+every 10 ms; "above weights" is what it is above that before the edit, with all networks that stay on the device in it.
+Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,14 +47,15 @@ WAYS: dict[str, dict[str, Any]] = {
 def build(size: int, dtype: torch.dtype, tiny: bool) -> Parts:
     """On the CPU, frozen. size: pixels a side, at which it edits."""
     torch.manual_seed(0)
-    networks = {"unet": full_size.sd15_unet(), "vae": full_size.sd_autoencoder(), "text_encoder": full_size.clip_l_text()}
-    for network in networks.values():
-        network.to(dtype).eval().requires_grad_(False)
-    parts = Parts(
-        **networks, tokenizer=full_size.tokenizer(), scheduler=full_size.scheduler(), settings=Settings(image_size=size),
-        name="Stable Diffusion 1.5's shape",
+
+    def ready(network: Any) -> Any:
+        return network.to(dtype).eval().requires_grad_(False)
+
+    return Parts(
+        ready(full_size.sd15_unet()), ready(full_size.sd_autoencoder()), ready(full_size.clip_l_text()),
+        full_size.tokenizer(), full_size.scheduler(), Settings(image_size=size), "Stable Diffusion 1.5's shape",
+        tiny=ready(full_size.tiny_decoder()) if tiny else None,
     )  # fmt: skip
-    return replace(parts, tiny=full_size.tiny_decoder().to(dtype).eval().requires_grad_(False)) if tiny else parts
 
 
 def measure(way: str, size: int, device: torch.device, dtype: torch.dtype, steps: int) -> dict[str, float]:
