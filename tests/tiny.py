@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from diffusers import (
     AutoencoderKL,
+    AutoencoderTiny,
     DDIMScheduler,
     StableDiffusionInstructPix2PixPipeline,
     StableDiffusionXLInstructPix2PixPipeline,
@@ -112,3 +113,12 @@ def save_folder(folder: Path, closed: bool = False, seed: int = 0) -> Path:
     )
     save_settings(settings, folder)
     return folder
+
+
+def build_tiny_decoder(seed: int = 0, blocks: int = 3) -> AutoencoderTiny:
+    """It fits `build_pipeline`'s latents: 4 channels, a quarter of the picture's side."""
+    torch.manual_seed(seed)
+    return AutoencoderTiny(
+        encoder_block_out_channels=(8,) * blocks, decoder_block_out_channels=(8,) * blocks,
+        num_encoder_blocks=(1,) * blocks, num_decoder_blocks=(1,) * blocks,
+    )  # fmt: skip

@@ -18,18 +18,22 @@ from PIL import Image
 
 from uip2p.editing.guidance import conditions
 from uip2p.editing.instructions import check_instruction
+from uip2p.editing.loading import Savers, load_editor
 from uip2p.editing.residual import transfer
 from uip2p.editing.reversibility import Check, Encoder, Words, edit_checked
 from uip2p.editing.sampling import noise_generators, sample
-from uip2p.errors import UserError, first_line
-from uip2p.images import Source, load_image, to_tensor, to_uint8
-from uip2p.models.folder import Parts, check_editor, load_pipeline
+from uip2p.errors import UserError
+from uip2p.images import Source, load_image, to_pil, to_tensor
+from uip2p.models.folder import Parts, check_editor
 
+# lcm makes a picture in 1 to 8 steps (50 at most), of a model that was distilled for it, such as an editor with an
+# LCM-LoRA merged in, at a guidance of 1 to 2. Any model runs with it; one that was not distilled makes worse pictures.
 SCHEDULERS = {
     "ddim": diffusers.DDIMScheduler,
     "euler": diffusers.EulerDiscreteScheduler,
     "euler-ancestral": diffusers.EulerAncestralDiscreteScheduler,
     "dpm": diffusers.DPMSolverMultistepScheduler,
+    "lcm": diffusers.LCMScheduler,
 }
 VISIBLE = 16  # of 255: a pixel that moved by more has changed
 
@@ -60,6 +64,17 @@ class Edited:
     candidates: tuple[Check, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A batch's sampling, one step further: number, from 1 to total. preview(): the pictures as this step saw their
+    end, PIL at the working size, decoded when asked for: by the tiny decoder, or where there is none by the whole one.
+    """
+
+    number: int
+    total: int
+    preview: Callable[[], list[Image.Image]]
+
+
 class Editor:
     """An editing model, ready to use: `Editor.from_pretrained("mini")(picture, "make the car blue")`."""
 
@@ -69,14 +84,26 @@ class Editor:
 
     @classmethod
     def from_pretrained(
-        cls, name: str | Path = "mini", device: str | torch.device | None = None, dtype: torch.dtype | None = None
+        cls,
+        name: str | Path = "mini",
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype = "fp32",
+        *,
+        lora: str | Path | None = None,
+        tiny_decoder: str | Path | None = None,
+        **savers: Any,
     ) -> Editor:
-        """name: "mini" (shipped), a folder or a hub id. device: the best there is. dtype: float32. UserError: bad."""
-        return cls(load_pipeline(name, pick_device(device), dtype or torch.float32))
+        """name: "mini" (shipped), a folder, a hub id or a single .safetensors file. device: None is the best there is.
+        dtype: fp32, fp16 or bf16. lora: a LoRA to merge in, a file, its folder or a hub id; `name` is then its base.
+        tiny_decoder: an AutoencoderTiny for previews and drafts (see `edit`), such as "tiny-sd". savers: the fields of
+        `loading.Savers`, which take less memory or time. UserError: what is not there, or does not go together.
+        """
+        return cls(load_editor(name, device, dtype, lora, tiny_decoder, Savers(**savers)))
 
     @property
     def device(self) -> torch.device:
-        return self.parts.unet.device
+        """Where it computes."""
+        return self.parts.device
 
     @property
     def vae(self) -> Any:
@@ -100,7 +127,9 @@ class Editor:
         scheduler: str | Any | None = None,
         residual: bool = True,
         batch_size: int = 8,
+        draft: bool = False,
         progress: Callable[[int], Any] | None = None,
+        on_step: Callable[[Step], Any] | None = None,
         check: bool = False,
         best_of: int = 1,
         reverse: str | Sequence[str | None] | None = None,
@@ -112,7 +141,9 @@ class Editor:
 
         image, instruction, seed: one for all, or a list. None: the model's default. scheduler: a name of SCHEDULERS
         or a diffusers scheduler. residual: pictures larger than the model's size keep their own fine detail. A result
-        does not depend on the batch it is in. progress is called with the number of pictures just finished.
+        does not depend on the batch it is in. draft: decode by the tiny decoder, in less time and memory, a little
+        less finely. progress is called with the number of pictures just finished; on_step after each denoising step of
+        a batch, with a `Step`. Either may raise, whatever it likes, to stop.
 
         check: apply the reverse instruction to each result, and say how well the picture comes back (`Edited.check`,
         see reversibility.py). best_of: make this many, of seeds seed, seed + 1, …, check all, keep the best. Both take
@@ -128,11 +159,14 @@ class Editor:
         texts = [check_instruction(text, self.parts) for text in _each(instruction, count, "instructions")]
         seeds = _each(seed, count, "seeds")
         options = self._check_options(steps, guidance_scale, image_guidance_scale, seeds)
+        if draft and self.parts.tiny is None:
+            raise UserError("a draft is decoded by a tiny decoder: load the model with one (`tiny_decoder=`).")
         if check or best_of != 1:
             said = zip(*(_each(value, count, "texts for a check") for value in words), strict=True)
             return edit_checked(
                 self, pictures, texts, seeds, [Words(*each) for each in said], best_of=best_of, clip=clip,
-                batch_size=batch_size, progress=progress, scheduler=scheduler, residual=residual, **options,
+                batch_size=batch_size, progress=progress, scheduler=scheduler, residual=residual, draft=draft,
+                on_step=on_step, **options,
             )  # fmt: skip
         if any(value is not None for value in (*words, clip)):
             raise UserError("a reverse instruction, captions and clip are for a check: ask for `check` or `best_of`.")
@@ -147,7 +181,7 @@ class Editor:
                 images = [pictures[index] for index in batch]
                 made = self._edit_batch(
                     images, size, [texts[index] for index in batch], [seeds[index] for index in batch],
-                    residual, scheduler=schedule, **options,
+                    residual, draft, on_step, scheduler=schedule, **options,
                 )  # fmt: skip
                 seconds = (time.perf_counter() - began) / len(batch)
                 for index, (picture, used_residual) in zip(batch, made, strict=True):
@@ -164,23 +198,39 @@ class Editor:
 
     def _edit_batch(
         self, pictures: list[Image.Image], size: tuple[int, int], texts: list[str], seeds: list[int],
-        residual: bool, **options: Any,
+        residual: bool, draft: bool, on_step: Callable[[Step], Any] | None, **options: Any,
     ) -> list[tuple[Image.Image, bool]]:  # fmt: skip
         """Pictures of one working size -> (edited picture, whether by residual transfer) for each."""
-        vae, factor = self.parts.vae, self.parts.vae.config.scaling_factor
-        x = torch.stack([to_tensor(_resized(picture, size)) for picture in pictures]).to(vae.device, vae.dtype)
-        latents = vae.encode(x).latent_dist.mode()
-        edited = vae.decode(sample(self.parts, latents, texts, noise_generators(seeds), **options) / factor).sample
+
+        def preview(estimate: Callable[[], torch.Tensor]) -> list[Image.Image]:
+            return [to_pil(picture) for picture in self._decode(estimate(), self.parts.tiny is not None)]
+
+        def tell(number: int, total: int, estimate: Callable[[], torch.Tensor]) -> None:
+            if on_step is not None:
+                on_step(Step(number, total, functools.partial(preview, estimate)))
+
+        x = torch.stack([to_tensor(_resized(picture, size)) for picture in pictures])
+        latents = self.vae.encode(x.to(self.device, self.vae.dtype)).latent_dist.mode()
+        generators = noise_generators(seeds)
+        z = sample(self.parts, latents, texts, generators, on_step=tell, **options)
+        edited = self._decode(z, draft)
         large = [residual and picture.width * picture.height > math.prod(size) for picture in pictures]
-        round_trip = vae.decode(latents).sample if any(large) else edited
+        round_trip = self._decode(latents * self.vae.config.scaling_factor, draft) if any(large) else edited
         results = []
         for index, picture in enumerate(pictures):
             if large[index]:
                 out = Image.fromarray(transfer(np.asarray(picture), edited[index], round_trip[index]))
             else:
-                out = _resized(Image.fromarray(to_uint8(edited[index])), picture.size)
+                out = _resized(to_pil(edited[index]), picture.size)
             results.append((out, large[index]))
         return results
+
+    @torch.no_grad()
+    def _decode(self, z: torch.Tensor, draft: bool) -> torch.Tensor:
+        """Latents as the UNet has them [B, C, h, w] -> pictures [B, 3, H, W], about -1 to 1."""
+        if draft:
+            return self.parts.tiny.decode(z.to(self.parts.tiny.dtype)).sample
+        return self.vae.decode((z / self.vae.config.scaling_factor).to(self.vae.dtype)).sample
 
     def _check_options(
         self, steps: int | None, guidance_scale: float | None, image_guidance_scale: float | None, seeds: list[int]
@@ -229,17 +279,6 @@ def working_size(size: tuple[int, int], image_size: int, multiple: int) -> tuple
         if 0.5 <= width * height / image_size**2 <= 2
     ]
     return min(near, key=misfit, default=(image_size, image_size))
-
-
-def pick_device(device: str | torch.device | None) -> torch.device:
-    """None: a GPU where there is one. UserError: a device that is not there."""
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.empty(1, device=device)
-        return torch.device(device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch asserts that it was built with CUDA
-        raise UserError(f"the device '{device}' cannot be used ({first_line(error)}). Use cpu, cuda or mps.") from error
 
 
 def changed_share(before: Image.Image, after: Image.Image) -> float:

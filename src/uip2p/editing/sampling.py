@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from uip2p.editing.guidance import conditions, guide
+from uip2p.errors import UserError, first_line
+from uip2p.learning.diffusion import one_step_estimate
 from uip2p.models.folder import Parts
 from uip2p.models.reading import Reading, ask, read
 
@@ -29,13 +32,16 @@ def sample(
     steps: int,
     guidance_scale: float,
     image_guidance_scale: float,
+    on_step: Callable[[int, int, Callable[[], Tensor]], Any] | None = None,
 ) -> Tensor:
     """image_latents [B, C, h, w], E(x).mode(), unscaled; B instructions; B generators -> z [B, C, h, w].
 
     D(z / scaling_factor) is the edited picture: diffusers' own StableDiffusionInstructPix2PixPipeline gives the same
     for the same generators, scheduler and scales. scheduler: any of diffusers', not shared (it keeps state).
+    on_step: called after each step with its number from 1, how many there are, and what gives the clean latent
+    [B, C, h, w] as this step saw it. UserError: a number of steps that the scheduler does not take.
     """
-    device, dtype = parts.unet.device, parts.unet.dtype
+    device, dtype = parts.device, parts.unet.dtype
     seen = conditions(guidance_scale, image_guidance_scale)
 
     told = read(parts, instructions).to(dtype)
@@ -43,17 +49,29 @@ def sample(
     told = Reading.cat([told if condition.text else null for condition in seen])
     image = torch.cat([image_latents * float(condition.image) for condition in seen]).to(dtype)
 
-    scheduler.set_timesteps(steps, device=device)
+    try:
+        scheduler.set_timesteps(steps, device=device)
+    except ValueError as error:  # LCM takes as many as it was distilled for, 50
+        raise UserError(f"steps is {steps}: {type(scheduler).__name__} refuses ({first_line(error)}).") from error
     accepted = inspect.signature(scheduler.step).parameters
     options = {"generator": generators} if "generator" in accepted else {}
     shape = (1, *image_latents.shape[1:])
     noise = torch.cat([torch.randn(shape, generator=generator, dtype=dtype) for generator in generators])
     latents = noise.to(device) * scheduler.init_noise_sigma
 
-    for t in scheduler.timesteps:
+    for number, t in enumerate(scheduler.timesteps, start=1):
         noisy = scheduler.scale_model_input(torch.cat([latents] * len(seen)), t)
         predictions = ask(parts.unet, torch.cat([noisy, image], dim=1), t, told, parts.vae_factor)
         predictions = predictions.unflatten(0, (len(seen), -1))
         prediction = guide(predictions, guidance_scale, image_guidance_scale)
         latents = scheduler.step(prediction, t, latents, **options, return_dict=False)[0]
+        if on_step is not None:
+            clean = functools.partial(_estimate, scheduler, noisy[: len(latents)], prediction, t)
+            on_step(number, len(scheduler.timesteps), clean)
     return latents
+
+
+def _estimate(scheduler: Any, noisy: Tensor, prediction: Tensor, t: Tensor) -> Tensor:
+    """What the UNet saw and said at t → the clean latent in one step, whatever the scheduler makes of it."""
+    config, at = scheduler.config, t.round().long().expand(len(noisy)).to(noisy.device)
+    return one_step_estimate(noisy, prediction, scheduler.alphas_cumprod, at, config.prediction_type)

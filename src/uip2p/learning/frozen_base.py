@@ -22,6 +22,10 @@ class FrozenBase(nn.Module):
         self.text_encoder_2 = copy.deepcopy(editor.text_encoder_2)
         self.tokenizer, self.tokenizer_2, self.zero_null = editor.tokenizer, editor.tokenizer_2, editor.zero_null
 
+    @property
+    def device(self) -> torch.device:
+        return self.unet.conv_in.weight.device
+
     @torch.no_grad()
     def estimate(self, editor: LatentEditor, noisy: Tensor, t: Tensor, captions: list[str], guidance: float) -> Tensor:
         """x̂0 of noisy [B, C, h, w] at t, int64 [B], from B captions alone: the half of the input for a picture is

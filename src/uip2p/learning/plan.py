@@ -19,13 +19,16 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from uip2p.errors import UserError
 from uip2p.learning.cycle import CycleConfig, CycleObjective
 from uip2p.learning.randomness import Draw
 from uip2p.learning.train_config import TrainConfig
 from uip2p.models import full_size, hub
 from uip2p.models.clip import Clip
+from uip2p.models.folder import check_fit, resolve
 from uip2p.models.latent_editor import LatentEditor
 from uip2p.models.lora import LoraConfig
+from uip2p.models.pickles import refuse_pickle
 from uip2p.models.settings import Settings, read_json
 from uip2p.models.widen import widen_conv_in
 
@@ -146,9 +149,15 @@ def _shapes(base: str) -> dict[str, Any]:
             "tokenizer_2": full_size.tokenizer(),
             **both,
         }
-    folder = Path(base).with_suffix("") if base.endswith(".safetensors") else Path(_files(base))
-    if not folder.is_dir():  # a single file alone is one of the two; plan for the larger if it is large
-        return _shapes(hub.SDXL if Path(base).stat().st_size > 5 * GB else hub.SD15)
+    refuse_pickle(Path(base))
+    if base.endswith(".safetensors"):
+        folder = Path(base).with_suffix("")
+        if not Path(base).is_file():
+            raise UserError(f"{base}: there is no such file.")
+        if not folder.is_dir():  # a single file alone is one of the two; plan for the larger if it is large
+            return _shapes(hub.SDXL if Path(base).stat().st_size > 5 * GB else hub.SD15)
+    else:
+        folder = Path(_files(base)) if hub.is_hub_id(base) else resolve(base)
     parts = {
         "unet": UNet2DConditionModel.from_config(_config(folder / "unet")),
         "vae": _autoencoder(folder / "vae"),
@@ -158,6 +167,8 @@ def _shapes(base: str) -> dict[str, Any]:
     if (folder / "text_encoder_2").is_dir():
         second = CLIPTextModelWithProjection(_text(folder / "text_encoder_2"))
         parts |= {"text_encoder_2": second, "tokenizer_2": full_size.tokenizer()}
+    networks = (parts["unet"], parts["vae"], parts["text_encoder"], parts.get("text_encoder_2"))
+    check_fit(folder / "unet/config.json", *networks)
     return parts
 
 

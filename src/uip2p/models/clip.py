@@ -55,7 +55,8 @@ class Clip(nn.Module):
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """Texts → [B, D], unit length. Longer texts than the encoder reads are cut, as CLIP does."""
         # No mask for the padding: it comes after the end token, whose state is taken, and the encoder looks back only.
-        pooled = self.model.text_model(input_ids=tokenize(self.tokenizer, self.model.text_model, texts)).pooler_output
+        encoder = self.model.text_model
+        pooled = encoder(input_ids=tokenize(self.tokenizer, encoder, texts).to(self.mean.device)).pooler_output
         return F.normalize(self.model.text_projection(pooled).float(), dim=-1)
 
     def text_encoder(self) -> CLIPTextModel:

@@ -10,13 +10,12 @@ import torch
 
 from uip2p.errors import UserError
 from uip2p.learning import checkpoint
-from uip2p.models.folder import Parts, check_editor, load_pipeline, quiet, resolve, stock_pipeline
+from uip2p.models.folder import DTYPES, Parts, check_editor, load_pipeline, quiet, resolve, stock_pipeline
 from uip2p.models.lora import FILE
 from uip2p.models.onnx import export_onnx
-from uip2p.models.settings import save_settings
+from uip2p.models.settings import SETTINGS_FILE, save_settings
 from uip2p.models.single_file import save_single_file
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 FORMATS = {
     "folder": "diffusers' layout, for StableDiffusionInstructPix2PixPipeline (or SDXL's)",
     "single": "one .safetensors file in the original layout, for ComfyUI, A1111 and stable-diffusion.cpp",
@@ -67,3 +66,5 @@ def _copy_lora(model: str, out: Path) -> None:
         raise UserError(f"{file}: there is no such file: this model was trained whole. Use --format folder or single.")
     out.mkdir(parents=True, exist_ok=True)
     shutil.copy(file, out / FILE)
+    if (file.with_name(SETTINGS_FILE)).is_file():  # the defaults that it was trained for
+        shutil.copy(file.with_name(SETTINGS_FILE), out / SETTINGS_FILE)

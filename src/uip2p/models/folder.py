@@ -13,11 +13,13 @@ import diffusers
 import torch
 import transformers
 from diffusers import AutoencoderKL, SchedulerMixin, UNet2DConditionModel
+from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from uip2p.errors import UserError, first_line
 from uip2p.models import hub
 from uip2p.models.attention import tappable
+from uip2p.models.pickles import refuse_pickle
 from uip2p.models.reading import max_tokens
 from uip2p.models.settings import SETTINGS_FILE, Settings, load_settings, read_json
 from uip2p.models.settings import save_settings as save_settings
@@ -30,6 +32,7 @@ WEIGHTS = {
     "text_encoder": "model.safetensors",
     "text_encoder_2": "model.safetensors",
 }
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 FILES = [f"{part}/{weights}" for part, weights in WEIGHTS.items()]
 SHARDS = [f"{part}/*-of-*.safetensors" for part in WEIGHTS]
 
@@ -51,6 +54,15 @@ class Parts:
     text_encoder_2: Any = None  # CLIPTextModelWithProjection, of SDXL
     tokenizer_2: Any = None
     zero_null: bool = False  # see reading.Reader
+    tiny: Any = None  # AutoencoderTiny, for previews and drafts
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks run. Offloaded ones (see editing/loading.py) lie elsewhere in between."""
+        modules = self.unet.modules() if isinstance(self.unet, nn.Module) else ()
+        hooks = (getattr(module, "_hf_hook", None) for module in modules)
+        running = (getattr(hook, "execution_device", None) for hook in hooks)
+        return torch.device(next((device for device in running if device is not None), self.unet.device))
 
     @property
     def vae_factor(self) -> int:
@@ -71,13 +83,15 @@ class Parts:
 def load_pipeline(
     name: str | Path = "mini", device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
 ) -> Parts:
-    """Parts of "mini" or "mini-base" (shipped), of a folder, of a hub id such as "timbrooks/instruct-pix2pix", or of a
-    single .safetensors file in the original layout. Stable Diffusion's classes, or SDXL's.
+    """Parts of "mini" or "mini-base" (shipped), of a folder, of a hub id such as "timbrooks/instruct-pix2pix" or its
+    short name in `hub.NAMES`, or of a single .safetensors file in the original layout. Stable Diffusion's classes, or
+    SDXL's.
 
     The UNet takes the latent channels once (text-to-image, a base) or twice (an editor). Weights come from
     safetensors only and are cast to `dtype`. UserError, with the file's name: anything missing, of a wrong shape or
     unknown. Nothing is ever left at random initial values.
     """
+    refuse_pickle(Path(name))
     if str(name).endswith(".safetensors"):
         from uip2p.models.single_file import load_single_file  # it needs this module's checks
 
@@ -128,8 +142,9 @@ def load_tiny_decoder(name: str | Path, dtype: torch.dtype = torch.float32) -> A
 
 def _load_model(model_class: Any, name: str | Path, dtype: torch.dtype) -> Any:
     folder = Path(name)
-    if not folder.is_dir() and hub.is_hub_id(str(name)):
-        folder = hub.download(str(name), ["config.json", WEIGHTS["vae"]])
+    refuse_pickle(folder)
+    if not folder.is_dir() and hub.is_hub_id(hub.full_name(name)):
+        folder = hub.download(hub.full_name(name), ["config.json", WEIGHTS["vae"]])
     if (found := read_json(folder / "config.json").get("_class_name")) != model_class.__name__:
         raise UserError(f"{folder}: is an {found}, and has to be an {model_class.__name__}.")
     return _load(model_class, folder, "", dtype)
@@ -152,10 +167,13 @@ def resolve(name: str | Path) -> Path:
                 "Install the whole package, or train it with `uip2p train` and give its folder."
             )
         return shipped
-    if hub.is_hub_id(str(name)):
-        return hub.download(str(name), ["model_index.json", SETTINGS_FILE, "tokenizer*/*", "*/*.json", *SHARDS, *FILES])
+    if hub.is_hub_id(hub.full_name(name)):
+        patterns = ["model_index.json", SETTINGS_FILE, "tokenizer*/*", "*/*.json", *SHARDS, *FILES]
+        return hub.download(hub.full_name(name), patterns)
     known = ", ".join(f"'{key}'" for key in SHIPPED)
-    raise UserError(f"{name}: there is no such model. Give {known}, a folder, or a hub id (owner/name).")
+    raise UserError(
+        f"{name}: there is no such model. Give {known}, a folder, a .safetensors file, or a hub id (owner/name)."
+    )
 
 
 # ---- parts -------------------------------------------------------------------------------------------
@@ -166,6 +184,8 @@ def _load(model_class: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:
     weights = folder / part / WEIGHTS[part or "vae"]
     read_json(folder / part / "config.json")
     if not weights.is_file() and not weights.with_name(weights.name + ".index.json").is_file():
+        for other in sorted(weights.parent.glob("*.*")):
+            refuse_pickle(other, weights)
         raise UserError(f"{weights}: this file is missing. Copy the model again (safetensors, not .bin).")
     options: dict[str, Any] = {"dtype": dtype}
     if issubclass(model_class, diffusers.ModelMixin):

@@ -46,10 +46,16 @@ def is_hub_id(name: str) -> bool:
     return name.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith(".safetensors")
 
 
-def download(name: str, patterns: list[str]) -> Path:
+def full_name(name: str | Path) -> str:
+    """A short name of NAMES → its id; anything else as it is."""
+    return NAMES.get(str(name), str(name))
+
+
+def download(name: str, patterns: list[str], put: str = "give DIR in its place") -> Path:
     """Of a hub id (owner/name, or owner/name@revision) the files of these patterns → the folder that holds them.
 
-    From the cache, where they are there already. UserError: the hub does not answer, or has no such model.
+    From the cache, where they are there already. put: what to do with the folder DIR of somebody who has to download
+    elsewhere. UserError: the hub does not answer, has no such model, or does not give it to everybody.
     """
     from huggingface_hub import snapshot_download
 
@@ -58,8 +64,24 @@ def download(name: str, patterns: list[str]) -> Path:
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
     except Exception as error:  # the hub's client raises from three libraries
+        include = " ".join(f"--include '{pattern}'" for pattern in patterns)
         raise UserError(
-            f"{name}: there is no such folder here, and the hub gave no such model ({first_line(error)}). Check the "
-            f"name and the connection; or download it elsewhere (hf download {repository} --revision {revision} "
-            "--local-dir DIR) and give DIR in its place."
+            f"{name}: there is no such folder here, and {_why(error, repository, revision)}. Or download it elsewhere "
+            f"(hf download {repository} --revision {revision} {include} --local-dir DIR) and {put}."
         ) from error
+
+
+def _why(error: Exception, repository: str, revision: str) -> str:
+    """What the hub said, and what to do about it."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    if isinstance(error, GatedRepoError):  # is a RepositoryNotFoundError too
+        page = f"{constants.ENDPOINT}/{repository}"
+        return f"its owner gives it to those who accept the licence: do so on {page}, then log in with hf auth login"
+    if isinstance(error, RepositoryNotFoundError):
+        return "the hub has no such model, or it is private: check the name, or log in with hf auth login"
+    if isinstance(error, RevisionNotFoundError):
+        return f"the hub has no revision '{revision}' of it: give owner/name@revision with one that it has"
+    said = first_line(error.__cause__ or error).rstrip(".")
+    return f"the hub did not answer ({said}): check the connection and try again"

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from uip2p.errors import UserError, first_line
+from uip2p.models.pickles import refuse_pickle
 
 FILE = "pytorch_lora_weights.safetensors"  # diffusers' name for it
 
@@ -110,32 +111,43 @@ def save_lora(unet: Any, folder: Path, notes: Mapping[str, str]) -> Path:
     return folder / FILE
 
 
+def lora_shapes(path: Path) -> tuple[dict[str, list[int]], dict[str, str]]:
+    """Name of a tensor → its shape, and the file's metadata. UserError: not a safetensors file."""
+    refuse_pickle(path)
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: list(file.get_slice(name).get_shape()) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: cannot be read as safetensors ({first_line(error)}). Copy it again.") from error
+
+
 def check_lora(path: Path, unet: Any) -> dict[str, Any]:
     """The file's metadata. UserError: not a LoRA that diffusers writes, or of another base: the first layer that the
     UNet does not have, or has in another shape, by name."""
-    try:
-        with safe_open(path, "pt") as file:
-            shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            notes = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: cannot be read as safetensors ({first_line(error)}). Copy it again.") from error
-    modules = dict(unet.named_modules())
-    ours = [name for name in shapes if name.startswith("unet.") and name.endswith(".lora_A.weight")]
-    if not ours:
+    shapes, notes = lora_shapes(path)
+    ends = (".lora_A.weight", ".lora_B.weight")
+    ours = [name for name in shapes if name.startswith("unet.") and name.endswith(ends)]
+    modules, layers = dict(unet.named_modules()), {name[len("unet.") : -len(ends[0])] for name in ours}
+    if not layers:
         raise UserError(f"{path}: no 'unet.….lora_A.weight' in it. Give a LoRA in diffusers' layout.")
     known = f" It was trained on {notes['base']}." if notes.get("base") else ""
-    for name in sorted(ours):
-        layer = name.removeprefix("unet.").removesuffix(".lora_A.weight")
-        other = f"unet.{layer}.lora_B.weight"
-        if layer not in modules:
+    for layer in sorted(layers):
+        a, b = (f"unet.{layer}{end}" for end in ends)
+        if not hasattr(modules.get(layer), "weight"):
             raise UserError(f"{path}: it changes the layer '{layer}', which this model does not have.{known}")
-        if other not in shapes:
-            raise UserError(f"{path}: the tensor '{other}' is missing. Copy the file again.")
-        weight = list(modules[layer].weight.shape)
-        if [shapes[other][0], *shapes[name][1:]] != weight:
+        for name in (a, b):
+            if name not in shapes:
+                raise UserError(f"{path}: the tensor '{name}' is missing. Copy the file again.")
+        weight, change = list(modules[layer].weight.shape), [shapes[b][0], *shapes[a][1:]]
+        if change != weight:
             raise UserError(
-                f"{path}: it changes '{layer}' by {[shapes[other][0], *shapes[name][1:]]}, and this model has {weight} "
-                f"there. It belongs to another base.{known}"
+                f"{path}: it changes '{layer}' by {change}, and this model has {weight} there. It belongs to another "
+                f"base.{known}"
+            )
+        if shapes[b][1:2] != shapes[a][:1]:
+            raise UserError(
+                f"{path}: the tensor '{b}' has shape {shapes[b]}, which does not go with {shapes[a]} of '{a}'. Copy "
+                "the file again."
             )
     return {key: _plain(value) for key, value in notes.items()}
 

@@ -55,6 +55,8 @@ class Reader(Protocol):
     def tokenizer_2(self) -> Any: ...
     @property
     def zero_null(self) -> bool: ...
+    @property
+    def device(self) -> torch.device: ...
 
 
 def max_tokens(tokenizer: Any, encoder: Any) -> int:
@@ -63,21 +65,21 @@ def max_tokens(tokenizer: Any, encoder: Any) -> int:
 
 
 def tokenize(tokenizer: Any, encoder: Any, texts: Sequence[str]) -> Tensor:
-    """Texts → int64 [B, T] on the encoder's device, cut and padded to the longest that it reads, as diffusers does."""
+    """Texts → int64 [B, T] on the CPU, cut and padded to the longest that the encoder reads, as diffusers does."""
     limit = max_tokens(tokenizer, encoder)
     tokens = tokenizer(list(texts), padding="max_length", truncation=True, max_length=limit, return_tensors="pt")
-    return tokens.input_ids.to(encoder.device)
+    return tokens.input_ids
 
 
 def read(reader: Reader, texts: Sequence[str]) -> Reading:
     """Texts as diffusers' pipelines read them: SD's last states; SDXL's last but one of both encoders, side by side."""
     tokenizer = reader.tokenizer
-    ids = tokenize(tokenizer, reader.text_encoder, texts)
+    ids = tokenize(tokenizer, reader.text_encoder, texts).to(reader.device)
     content = content_mask(ids, (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id))
     if reader.text_encoder_2 is None:
         return Reading(reader.text_encoder(ids)[0], content)
     first = reader.text_encoder(ids, output_hidden_states=True)
-    ids_2 = tokenize(reader.tokenizer_2, reader.text_encoder_2, texts)
+    ids_2 = tokenize(reader.tokenizer_2, reader.text_encoder_2, texts).to(reader.device)
     second = reader.text_encoder_2(ids_2, output_hidden_states=True)
     states, pooled = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1), second.text_embeds
     if reader.zero_null:

@@ -46,7 +46,8 @@ def load_single_file(path: Path, dtype: torch.dtype = torch.float32) -> folders.
     if not xl and f"{TEXT}final_layer_norm.weight" not in tensors:
         raise UserError(f"{path}: its text encoder is neither Stable Diffusion 1's nor SDXL's. Use one of these.")
     beside = path.with_suffix("")
-    config = beside if beside.is_dir() else hub.download(hub.SDXL if xl else hub.SD15, CONFIGS)
+    put = f"name the folder {beside}"
+    config = beside if beside.is_dir() else hub.download(hub.SDXL if xl else hub.SD15, CONFIGS, put)
     index = read_json(config / "model_index.json")
 
     def build(part: str, model: Any) -> Any:
