@@ -11,6 +11,7 @@ from uip2p.errors import UserError
 from uip2p.learning.augment import AugmentConfig, augment, blur
 from uip2p.learning.cycle import CycleConfig, CycleObjective
 from uip2p.learning.datasets import DataConfig, Unpaired
+from uip2p.learning.losses import firm_reward, firm_weights
 from uip2p.learning.randomness import Draw
 from uip2p.models.clip import ClipConfig, build_clip
 from uip2p.models.folder import Settings
@@ -109,7 +110,7 @@ def test_weights_scale_their_loss_and_zero_removes_it():
 
 def test_a_sample_does_not_depend_on_its_batch():
     objective = build(CycleConfig(prior=1.0, rollout=0.7, patch=1.0, identity_warmup=2, straight_through=True,
-                                   cycle_noise=0.3, attention_maps="standard",
+                                   firm=True, cycle_noise=0.3, attention_maps="standard",
                                    augment=AugmentConfig(0.2, 0.05, 0.1, blur=1.0, views=2))).eval()  # fmt: skip
     whole = objective(BATCH, DRAW)
     for i in range(3):
@@ -196,6 +197,17 @@ def test_the_patch_term_sees_what_the_pooled_embedding_may_not():
     assert (home[1] > home[0] + 1e-3).all()
     same = [o.judge(BATCH, DRAW, x, x, x)[0]["reconstruction"] for o in (without, with_)]
     assert torch.allclose(*same, atol=1e-4)
+
+
+def test_firm_weighs_each_loss_by_what_its_own_sample_does():
+    plain, firm = (build(CycleConfig(dropout=0.0, firm=on)) for on in (False, True))
+    a, b = plain(BATCH, DRAW), firm(BATCH, DRAW)
+    edits, keeps = firm_weights(b.logs["clip_direction"], b.logs["clip_return"])
+    assert edits.std() > 0 and keeps.std() > 0  # else this test could not tell the weights from one
+    for name, weight in {"direction": edits, "similarity": edits, "reconstruction": keeps, "attention": keeps}.items():
+        assert torch.allclose(b.losses[name], weight * a.losses[name], atol=1e-5), name
+    assert torch.allclose(b.logs["firm"], firm_reward(b.logs["clip_direction"], b.logs["clip_return"]))
+    assert list(a.losses) == list(b.losses) and "firm" not in a.logs
 
 
 def test_identity_alarm():

@@ -6,7 +6,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from uip2p.learning.losses import attention_loss, direction_loss, reconstruction_loss, root_mean_square, similarity_loss
+from uip2p.learning.losses import (
+    attention_loss,
+    direction_loss,
+    firm_reward,
+    firm_weights,
+    reconstruction_loss,
+    root_mean_square,
+    similarity_loss,
+)
 
 
 def unit(*values: float) -> torch.Tensor:
@@ -82,3 +90,27 @@ def test_norm_does_not_grow_with_resolution_and_is_smooth_at_zero():
     zero = torch.zeros(1, 5, requires_grad=True)
     root_mean_square(zero).sum().backward()
     assert torch.isfinite(zero.grad).all()
+
+
+def test_firm_pays_for_keeping_only_what_was_edited():
+    execution, consistency = torch.tensor([0.0, 0.5, 1.0, 1.0]), torch.tensor([1.0, 0.5, 0.0, 1.0])
+    assert firm_reward(execution, consistency).tolist() == pytest.approx([0, 0.4, 0.6, 1])  # a copy: nothing
+    edits, keeps = firm_weights(execution, consistency)
+    assert edits.tolist() == pytest.approx([1.25, 1, 0.75, 1.25]) and keeps.tolist() == pytest.approx([0, 1, 2, 2])
+
+
+def test_firm_weights_are_the_rewards_gradient_with_mean_one():
+    grid = (torch.arange(50) + 0.5) / 50
+    execution, consistency = (v.flatten().requires_grad_() for v in torch.meshgrid(grid, grid, indexing="ij"))
+    edits, keeps = firm_weights(execution, consistency)
+    assert not edits.requires_grad and not keeps.requires_grad
+    assert edits.mean().item() == pytest.approx(1, abs=1e-5) and keeps.mean().item() == pytest.approx(1, abs=1e-5)
+    firm_reward(execution, consistency).sum().backward()
+    assert torch.allclose(edits, execution.grad / execution.grad.mean(), atol=1e-5)
+    assert torch.allclose(keeps, consistency.grad / consistency.grad.mean(), atol=1e-5)
+
+
+def test_firm_weights_are_bounded_whatever_the_cosines():
+    edits, keeps = firm_weights(torch.tensor([-0.7, 1.2]), torch.tensor([-0.2, 1.1]))
+    assert edits.tolist() == pytest.approx([0.75, 1.25]) and keeps.tolist() == pytest.approx([0, 2])
+    assert firm_reward(torch.tensor([-0.7]), torch.tensor([1.0])).item() == 0

@@ -168,7 +168,8 @@ def _of_pictures(objective: CycleObjective, pictures: list[np.ndarray]) -> dict[
         posterior = objective.editor.posterior(x)
         means.append(posterior[0])
         deviations.append(posterior[1])
-        embedded.append(torch.stack([clip.embed_images(x) for clip in objective.encoders], dim=1))
+        seen = objective.source(x, posterior[0])
+        embedded.append(torch.stack([clip.embed_images(seen) for clip in objective.encoders], dim=1))
     found = {"latent_mean": means, "latent_std": deviations, "clip_image": embedded}
     return {name: torch.cat(parts).half().cpu() for name, parts in found.items()}
 

@@ -36,7 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, help="this run's folder (default: in the root, by the stage's name)")
     parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="your own pictures: a folder with metadata.jsonl (cycle recipes)"
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="your own pictures: a folder with metadata.jsonl (cycle and latent-clip recipes)",
     )
     parser.add_argument(
         "--base",

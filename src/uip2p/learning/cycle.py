@@ -9,81 +9,55 @@
 and the four losses of `losses.py` hold x, I_e and I_r together. No edited picture exists anywhere.
 Off in the paper's recipe, each a field of `CycleConfig`: augmentation in front of CLIP, the
 prior (which keeps the model able to draw and to leave alone), the frozen base's direction, rollout input and
-straight-through routing, shifted or truncated timesteps, an identity warm-up, a patch-level CLIP term.
+straight-through routing, shifted or truncated timesteps, an identity warm-up, a patch-level CLIP term, FIRM's
+weighting. With loss encoders that read latents nothing is decoded: see `shown`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from uip2p.errors import UserError
 from uip2p.images import grid, to_uint8
-from uip2p.learning.augment import AugmentConfig, augment
+from uip2p.learning.clip_terms import clip_terms
+from uip2p.learning.cycle_config import CycleConfig
 from uip2p.learning.denoise import draw_latents
 from uip2p.learning.diffusion import add_noise, move_to, rollout_times, training_target
 from uip2p.learning.frozen_base import FrozenBase
-from uip2p.learning.inputs import caption_embeddings, latents, readings, stacked
-from uip2p.learning.losses import (
-    attention_loss,
-    direction_loss,
-    reconstruction_loss,
-    root_mean_square,
-    similarity_loss,
-)
+from uip2p.learning.inputs import latents, readings
+from uip2p.learning.losses import attention_loss, firm_reward, firm_weights, root_mean_square
 from uip2p.learning.objective import Batch, Outcome, conditioning_dropout, drop, pictures, texts
 from uip2p.learning.randomness import Draw
 from uip2p.learning.sharding import is_sharded
 from uip2p.models.attention import Tap
-from uip2p.models.clip import Clip
+from uip2p.models.clip import Clip, LatentClip
 from uip2p.models.folder import Settings, save_settings
 from uip2p.models.latent_editor import LatentEditor
 from uip2p.models.reading import Reading
 
+__all__ = ["CycleConfig", "CycleObjective"]
 
-@dataclass(frozen=True, slots=True)
-class CycleConfig:
-    """The paper's weights are the defaults; fields the paper does not mention are off."""
-
-    direction: float = 1.0
-    similarity: float = 1.0
-    attention: float = 0.5
-    reconstruction: float = 1.0
-    direction_floor: float = 1e-3  # the least length of a move that counts as a direction: see `direction_loss`
-    pixel_weight: float = 1.0  # of the pixel term inside the reconstruction
-    attention_side: int = 16  # maps of layers up to this many positions a side
-    attention_reduce: Literal["sum", "mean"] = "sum"  # over layers; "mean" does not grow with their number
-    attention_maps: Literal["mean one", "standard"] = "mean one"  # how maps are compared: see `attention_loss`
-    dropout: float = 0.05  # u of InstructPix2Pix's conditioning dropout
-    min_timestep: int = 0  # t and t' are uniform in min_timestep..max_timestep
-    max_timestep: int = 999
-    timestep_shift: float = 1.0  # above 1: more of the noisy timesteps, s·u / (1 + (s − 1)·u) of a uniform u
-    rollout: float = 0.0  # share of samples whose z_t comes from the model's own denoising, as at inference
-    rollout_steps: int = 3
-    straight_through: bool = False  # the reverse edit and CLIP see the finished sample: see `finish`
-    identity_warmup: int = 0  # the first samples are only asked for what they already show: see `forward`
-    patch: float = 0.0  # weight of the patch-level CLIP term inside the reconstruction
-    prior: float = 0.0  # weight of ordinary denoising towards x under R: see `prior_loss`
-    prior_null: float = 0.3  # share of the prior's samples without the image condition: plain drawing
-    back_translation: float = 0.0  # share of them that start from the model's own edit instead of from x
-    cycle_noise: float = 0.0  # largest deviation of noise on the edited picture that R is asked of: see `hand_over`
-    base_direction: float = 0.0  # weight of the frozen base's opinion of the edit: see `frozen_base`
-    base_guidance: float = 1.0  # guidance scale inside it; 1 costs two evaluations less
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
+LATENT_RANGE = 6.0  # a picture's scaled latents stay within; an estimate at high noise may leave it by far
 
 
 class CycleObjective(nn.Module):
     """UIP2P's objective. Rows: image, caption, instruction, edited_caption, reverse_instruction."""
 
     def __init__(self, editor: LatentEditor, clips: Sequence[Clip], config: CycleConfig, settings: Settings):
-        """clips: the frozen loss encoders; with several, each CLIP term is their mean."""
+        """clips: the frozen loss encoders; with several, each CLIP term is their mean. Where they read latents (all of
+        them or none), no loss needs a picture. UserError: some do and some do not."""
         super().__init__()
+        latent = [isinstance(clip, LatentClip) for clip in clips]
+        if any(latent) and not all(latent):
+            raise UserError("model.clips: some of these read pictures and some latents; give one kind.")
+        self.latent = any(latent)
         self.editor = editor
         self.clips = nn.ModuleList(clip.freeze() for clip in clips)
         self.config, self.settings = config, settings
@@ -119,25 +93,46 @@ class CycleObjective(nn.Module):
         noise = self._latent_noise(draw, "ε₂", z)
         noisy = add_noise(z_e, noise, editor.alpha_bar, t_reverse)
         z_r = editor.estimate(noisy, self.hand_over(z_e, draw), t_reverse, reverse_text, reverse_tap)
-        edited, reversed_ = editor.decode(torch.cat([z_e, z_r])).clamp(-1.2, 1.2).chunk(2)
+        source, (edited, reversed_) = self.source(x, c), self.shown(torch.cat([z_e, z_r])).chunk(2)
 
-        losses, logs = self.judge(batch, draw, x, edited, reversed_)
+        losses, logs = self.judge(batch, draw, source, edited, reversed_)
         if config.identity_warmup:  # at every step, or two processes might log different names
             warm = warming.to(x)
             losses["direction"], losses["similarity"] = ((1 - warm) * losses[k] for k in ("direction", "similarity"))
-            losses["identity"] = warm * root_mean_square((edited - x).flatten(1))
+            losses["identity"] = warm * root_mean_square((edited - source).flatten(1))
         attention = attention_loss(forward_tap.maps, reverse_tap.maps, config.attention_reduce, config.attention_maps)
         losses["attention"] = config.attention * attention
+        if config.firm:
+            execution, consistency = logs["clip_direction"], logs["clip_return"]
+            edits, keeps = firm_weights(execution, consistency)
+            weights = {"direction": edits, "similarity": edits, "reconstruction": keeps, "attention": keeps}
+            losses |= {name: weight * losses[name] for name, weight in weights.items()}
+            logs["firm"] = firm_reward(execution, consistency)
         if config.prior:
             losses["prior"] = config.prior * self.prior_loss(batch, draw, z, c, z_e)
         if config.base_direction:
             losses["base_direction"] = config.base_direction * self.base_direction_loss(batch, draw, z, z_e)
         return Outcome(losses, logs)
 
+    def source(self, x: Tensor, c: Tensor) -> Tensor:
+        """The picture as the losses compare it, from x [B, 3, H, W] and its latents c: x, or z without its noise."""
+        return c * self.editor.vae.config.scaling_factor if self.latent else x
+
+    def shown(self, z: Tensor) -> Tensor:
+        """Edits z [B, C, h, w] as the losses compare them: decoded, or for encoders that read latents as they are."""
+        if self.latent:
+            return z.clamp(-LATENT_RANGE, LATENT_RANGE)
+        return self.editor.decode(z).clamp(-1.2, 1.2)
+
+    def judge(self, batch: Batch, draw: Draw, x: Tensor, edited: Tensor, reversed_: Tensor) -> tuple[dict, dict]:
+        """The CLIP terms and the pixel term."""
+        return clip_terms(self.encoders, self.config, batch, draw, x, edited, reversed_)
+
     def start(self, z: Tensor, seen: Tensor, t: Tensor, told: Reading, draw: Draw) -> Tensor:
         """z_t, [B, C, h, w]: the noised source, or for a share of samples the model's own way from pure noise to t.
 
-        The noised source leaks "copy" at small t, where inference sees a half-edited picture instead.
+        The noised source leaks "copy" at small t, where inference sees a half-edited picture instead: ByG's
+        self-rollout (arXiv 2606.03911).
         """
         config, editor = self.config, self.editor
         noise = self._latent_noise(draw, "ε₁", z)
@@ -180,50 +175,6 @@ class CycleObjective(nn.Module):
             strength = self.config.cycle_noise * draw.uniform("hand over/strength").to(z_e.device)
             z_e = z_e + _column(strength) * self._latent_noise(draw, "hand over/noise", z_e)
         return self.editor.condition(z_e)
-
-    def judge(self, batch: Batch, draw: Draw, x: Tensor, edited: Tensor, reversed_: Tensor) -> tuple[dict, dict]:
-        """The CLIP terms and the pixel term, from pictures [B, 3, H, W]."""
-        config = self.config
-        direction, similarity, home, cosine = [], [], [], []
-        for number, clip in enumerate(self.encoders):
-            source_text, edited_text = caption_embeddings(clip, number, batch)
-            for view in range(config.augment.views):
-                # One augmentation a sample for all three pictures, one call of CLIP for the two that need gradients.
-                name = "augment" if view == 0 else f"augment/{view}"
-                views = [augment(picture, config.augment, draw, name) for picture in (x, edited, reversed_)]
-                e_source, p_source = self._embed_source(clip, number, batch, views[0])
-                (e_edited, e_reversed), (_, p_reversed) = (
-                    part.chunk(2) for part in clip.embed_patches(torch.cat(views[1:]))
-                )
-                direction.append(direction_loss(e_edited, e_source, edited_text, source_text, config.direction_floor))
-                similarity.append(similarity_loss(e_edited, edited_text))
-                home.append(reconstruction_loss(x, reversed_, e_source, e_reversed, config.pixel_weight))
-                if config.patch:
-                    home[-1] = home[-1] + config.patch * similarity_loss(p_reversed, p_source).mean(1)
-                cosine.append((e_edited * e_source).sum(-1))
-        mean = lambda values: torch.stack(values).mean(0)  # noqa: E731
-        losses = {
-            "direction": config.direction * mean(direction),
-            "similarity": config.similarity * mean(similarity),
-            "reconstruction": config.reconstruction * mean(home),
-        }
-        with torch.no_grad():
-            magnitude = (edited - x).abs().flatten(1).mean(1)
-            logs = {
-                "edit_magnitude": magnitude,
-                "clip_direction": 1 - mean(direction),
-                "copy_rate": (mean(cosine) > 0.98).float(),
-                "reverse_error": (reversed_ - x).abs().flatten(1).mean(1),
-            }
-        return losses, logs
-
-    @torch.no_grad()
-    def _embed_source(self, clip: Clip, number: int, batch: Batch, view: Tensor) -> tuple[Tensor, Tensor]:
-        """E(I_in) and its patches. Cached where it is seen as it is and nobody asks for patches."""
-        if "clip_image" in batch[0] and self.config.augment == AugmentConfig() and not self.config.patch:
-            known = stacked(batch, "clip_image", view.device)[:, number]
-            return known, known  # the patches are not looked at
-        return clip.embed_patches(view)
 
     def prior_loss(self, batch: Batch, draw: Draw, z: Tensor, c: Tensor, z_e: Tensor) -> Tensor:
         """Ordinary denoising towards the picture itself, [B]: x is the one picture known to be right.

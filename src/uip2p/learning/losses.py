@@ -1,4 +1,4 @@
-"""The four losses of the paper. Each is a pure function of tensors and gives one value a sample, [B].
+"""The four losses of the paper, and how they may weigh. Each is a pure function of tensors, one value a sample, [B].
 
 Norms are divided by the square root of their number of entries (root mean square), so that pixels, maps and cosines
 are of one size and a weight means the same at every resolution.
@@ -58,6 +58,26 @@ def reconstruction_loss(
     """
     pixels = root_mean_square((source - reversed_).flatten(1))
     return pixel_weight * pixels + similarity_loss(reversed_embedding, source_embedding)
+
+
+def firm_reward(execution: Tensor, consistency: Tensor) -> Tensor:
+    """R = E · (0.6 + 0.4 · C): what is kept counts only as far as the edit is made, so that a copy earns nothing.
+
+    FIRM's consistency-modulated execution (arXiv 2603.12247). [B], [B] → [B] in [0, 1]; what lies outside [0, 1] is
+    taken as the end.
+    """
+    return execution.clamp(0, 1) * (0.6 + 0.4 * consistency.clamp(0, 1))
+
+
+def firm_weights(execution: Tensor, consistency: Tensor) -> tuple[Tensor, Tensor]:
+    """What a loss on E and a loss on C weigh in a sample, for their gradients to be those of FIRM's reward.
+
+    ∂R/∂E = 0.6 + 0.4 · C and ∂R/∂C = 0.4 · E, each divided by its mean over E and C in [0, 1], so that a weight and the
+    learning rate mean what they did: 0.75 + C / 2 in [0.75, 1.25], and 2 · E in [0, 2]. The mean is a number and not
+    the batch's: a sample's weight must not depend on which samples share its batch.
+    [B], [B] → [B], [B], cut from the graph; what lies outside [0, 1] is taken as the end.
+    """
+    return 0.75 + consistency.detach().clamp(0, 1) / 2, 2 * execution.detach().clamp(0, 1)
 
 
 def root_mean_square(difference: Tensor) -> Tensor:

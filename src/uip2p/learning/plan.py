@@ -24,7 +24,7 @@ from uip2p.learning.cycle import CycleConfig, CycleObjective
 from uip2p.learning.randomness import Draw
 from uip2p.learning.train_config import TrainConfig
 from uip2p.models import full_size, hub
-from uip2p.models.clip import Clip
+from uip2p.models.clip import Clip, LatentClip, reads_latents
 from uip2p.models.folder import check_fit, resolve
 from uip2p.models.latent_editor import LatentEditor
 from uip2p.models.lora import LoraConfig
@@ -194,6 +194,8 @@ def _clip(name: str) -> Clip:
     config = _config(Path(_files(name)))
     both = {key: config[key] for key in ("text_config", "vision_config", "projection_dim")}
     settings: Any = CLIPConfig(**both)
+    if reads_latents(settings):
+        return LatentClip(CLIPModel(settings), full_size.tokenizer())
     return Clip(CLIPModel(settings), full_size.tokenizer(), (0.5,) * 3, (0.5,) * 3)
 
 

@@ -21,10 +21,11 @@ from uip2p.learning.cycle import CycleConfig, CycleObjective
 from uip2p.learning.data import OwnRecords
 from uip2p.learning.datasets import Captioned, DataConfig, Unpaired
 from uip2p.learning.denoise import DenoiseConfig, DenoiseObjective
+from uip2p.learning.latent_clip import LatentClipConfig, LatentClipObjective
 from uip2p.learning.paired import PairedConfig, PairedObjective
 from uip2p.learning.trainer import TrainConfig
 from uip2p.models import hub
-from uip2p.models.clip import ClipConfig, build_clip, load_clip
+from uip2p.models.clip import ClipConfig, build_clip, build_latent_clip, load_clip
 from uip2p.models.folder import Settings, load_autoencoder, load_pipeline, load_tiny_decoder, quiet
 from uip2p.models.latent_editor import LatentEditor
 from uip2p.models.lora import LoraConfig
@@ -71,8 +72,18 @@ class BaseConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LatentEncoderConfig:
+    """A loss encoder that reads latents (each a stage's name, a folder or a hub id). autoencoder: whose latents.
+    clip: the encoder of pictures that it learns from and starts as."""
+
+    autoencoder: str = "autoencoder"
+    clip: str = "clip"
+
+
+@dataclass(frozen=True, slots=True)
 class EditorConfig:
-    """What is fine-tuned. base: a stage's name, a folder, a hub id or a single file. clips: the loss encoders.
+    """What is fine-tuned. base: a stage's name, a folder, a hub id or a single file. clips: the loss encoders; with
+    those of objective latent-clip the losses compare latents, and nothing is decoded.
     train_text: the text encoder learns too (the paper keeps it frozen).
 
     How it fits and how fast it is: lora instead of all weights; frozen: in what the weights that do not learn are kept;
@@ -125,11 +136,13 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def build(name: str, tables: dict[str, Any], root: Path, folder: Path | None = None) -> Run:
-    """From a recipe's tables to a run. root: where earlier stages lie. folder: the user's own records, for `cycle`."""
+    """From a recipe's tables to a run. root: where earlier stages lie. folder: the user's own records, for `cycle` and
+    `latent-clip`."""
     family, _ = family_and_stage(name)
     kinds: dict[str, Callable[..., tuple[nn.Module, Any, Any]]] = {
         "autoencode": _autoencode,
         "contrast": _contrast,
+        "latent-clip": _latent_clip,
         "denoise": _denoise,
         "cycle": _cycle,
         "paired": _paired,
@@ -187,6 +200,18 @@ def _contrast(read: Callable, look: Callable[[str], str], folder: Path | None):
     clip = build_clip(read(ClipConfig, "model"), build_tokenizer(vocabulary()))
     train, validation = Captioned(data, "train", negatives=True), Captioned(data, "validation", negatives=True)
     return ContrastObjective(clip, read(ContrastConfig, "loss")), train, validation
+
+
+def _latent_clip(read: Callable, look: Callable[[str], str], folder: Path | None):
+    data, config = read(DataConfig, "data"), read(LatentEncoderConfig, "model")
+    vae, teacher = load_autoencoder(look(config.autoencoder)), load_clip(look(config.clip))
+    side = data.size // 2 ** (len(vae.config.block_out_channels) - 1)
+    student = build_latent_clip(teacher, vae.config.latent_channels, side)
+    objective = LatentClipObjective(student, teacher, vae, read(LatentClipConfig, "loss"))
+    if folder is not None:
+        own = [OwnRecords(folder, data.size, data.seed, split, data.validation) for split in SPLITS]
+        return objective, own[0], own[1] or None
+    return objective, Captioned(data, "train"), Captioned(data, "validation")
 
 
 def _denoise(read: Callable, look: Callable[[str], str], folder: Path | None):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -33,8 +34,8 @@ class Clip(nn.Module):
         super().__init__()
         self.model, self.tokenizer = model, tokenizer
         self.image_size = model.config.vision_config.image_size
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
     def embed_images(self, pictures: Tensor) -> Tensor:
         """pictures [B, 3, H, W] in [-1, 1] → [B, D], unit length."""
@@ -43,14 +44,17 @@ class Clip(nn.Module):
     def embed_patches(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """pictures [B, 3, H, W] in [-1, 1] → the pictures' embeddings [B, D], and their patches' last states [B, P, W],
         both unit length. The pictures' are aligned with texts; the patches' say what is where, in no words."""
-        if pictures.shape[-1] != self.image_size or pictures.shape[-2] != self.image_size:
-            size = (self.image_size, self.image_size)
-            pictures = F.interpolate(pictures, size, mode="bicubic", antialias=True, align_corners=False)
-        pixels = ((pictures + 1) / 2 - self.mean) / self.std
-        output = self.model.vision_model(pixel_values=pixels)
+        output = self.model.vision_model(pixel_values=self.inputs(pictures))
         whole = self.model.visual_projection(output.pooler_output).float()
         patches = self.model.vision_model.post_layernorm(output.last_hidden_state[:, 1:]).float()
         return F.normalize(whole, dim=-1), F.normalize(patches, dim=-1)
+
+    def inputs(self, pictures: Tensor) -> Tensor:
+        """What the vision transformer is given: the pictures in its size, normalised."""
+        if pictures.shape[-1] != self.image_size or pictures.shape[-2] != self.image_size:
+            size = (self.image_size, self.image_size)
+            pictures = F.interpolate(pictures, size, mode="bicubic", antialias=True, align_corners=False)
+        return ((pictures + 1) / 2 - self.mean) / self.std
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """Texts → [B, D], unit length. Longer texts than the encoder reads are cut, as CLIP does."""
@@ -88,6 +92,58 @@ class Clip(nn.Module):
             "image_std": self.std.flatten().tolist(),
         }
         (Path(folder) / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n")
+
+
+class LatentClip(Clip):
+    """E ∘ D as one network: where `Clip` takes pictures, it takes their scaled latents z, float [B, C, h, w] of one
+    size, so that a loss looks at an edit without decoding it (Latent-CLIP, arXiv 2503.08455).
+
+    The text half is that of the CLIP it learned from (`build_latent_clip`), so embeddings of both can be compared.
+    """
+
+    def __init__(self, model: CLIPModel, tokenizer: CLIPTokenizer):
+        super().__init__(model, tokenizer, mean=(0.0,), std=(1.0,))
+
+    def inputs(self, pictures: Tensor) -> Tensor:
+        side = self.image_size
+        wanted = (self.model.config.vision_config.num_channels, side, side)
+        if pictures.shape[1:] != wanted:
+            raise UserError(
+                f"this CLIP reads latents of shape {list(wanted)} and was given {list(pictures.shape[1:])}. It is a "
+                "loss encoder for the autoencoder and data.size of its training: use those, or train another "
+                "(objective latent-clip)."
+            )
+        return pictures
+
+    def save(self, folder: Path) -> None:
+        self.model.save_pretrained(folder, safe_serialization=True)
+        self.tokenizer.save_pretrained(folder)
+
+
+def build_latent_clip(teacher: Clip, channels: int, side: int) -> LatentClip:
+    """A LatentClip for latents [B, channels, side, side], to be trained: the teacher with a new patch embedding.
+
+    The latents are cut into as many patches as the pictures were, so that every other weight has its meaning already
+    (Instruct-CLIP, arXiv 2503.18406, starts its encoder of latents from DINOv2 in this way). The caller seeds torch.
+    UserError: they cannot be cut so.
+    """
+    settings = CLIPConfig.from_dict(teacher.model.config.to_dict())
+    vision = settings.vision_config
+    grid = vision.image_size // vision.patch_size
+    if side % grid:
+        raise UserError(
+            f"latents of {side} × {side} cannot be cut into {grid} × {grid} patches as this CLIP cuts its pictures: "
+            f"choose data.size so that a latent's side is a multiple of {grid}."
+        )
+    vision.num_channels, vision.image_size, vision.patch_size = channels, side, side // grid
+    model = CLIPModel(settings)
+    known = {name: value for name, value in teacher.model.state_dict().items() if "patch_embedding" not in name}
+    model.load_state_dict(known, strict=False)
+    return LatentClip(model, teacher.tokenizer)
+
+
+def reads_latents(config: CLIPConfig) -> bool:
+    return config.vision_config.num_channels != 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +210,8 @@ def wave_positions(side: int, width: int, amplitude: float = 0.2) -> Tensor:
 
 
 def load_clip(folder: str | Path, device: str | torch.device = "cpu") -> Clip:
-    """A frozen Clip from a folder or hub id of a transformers CLIPModel with its tokenizer and image processor.
+    """A frozen Clip from a folder or hub id of a transformers CLIPModel with its tokenizer and image processor; a
+    LatentClip from one that `LatentClip.save` wrote.
 
     fp16 weights on disk become fp32. Raises UserError if the folder is not a CLIP.
     """
@@ -164,6 +221,8 @@ def load_clip(folder: str | Path, device: str | torch.device = "cpu") -> Clip:
         with quiet():
             model = CLIPModel.from_pretrained(str(folder), dtype=torch.float32, use_safetensors=True)
             tokenizer = CLIPTokenizer.from_pretrained(str(folder))
+            if reads_latents(model.config):
+                return cast(LatentClip, LatentClip(model, tokenizer).freeze().to(device))
             processor, _ = BaseImageProcessor.get_image_processor_dict(str(folder))
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: not a CLIP folder that transformers can load ({error}).") from error

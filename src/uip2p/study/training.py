@@ -141,7 +141,7 @@ def _training(row: RowConfig, seed: int, root: Path, snapshot_every_images: int)
 def references(tables: Mapping[str, Any]) -> list[str]:
     """The models that a recipe starts from or learns by, as it names them."""
     model = tables.get("model", {})
-    return [model[key] for key in ("autoencoder", "base") if key in model] + list(model.get("clips", []))
+    return [model[key] for key in ("autoencoder", "clip", "base") if model.get(key)] + list(model.get("clips", []))
 
 
 def missing_stages(wanted: Sequence[str], root: Path, family: str) -> list[str]:
