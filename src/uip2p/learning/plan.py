@@ -137,7 +137,7 @@ def _objective(config: Any, loss: CycleConfig, look: Callable[[str], str]) -> Cy
 def _shapes(base: str) -> dict[str, Any]:
     """The arguments of a LatentEditor, on the device meta."""
     both = {"tokenizer": full_size.tokenizer(), "scheduler": full_size.scheduler()}
-    if base in (hub.SD15, hub.INSTRUCT_PIX2PIX):
+    if base in (hub.SD15, hub.INSTRUCT_PIX2PIX, hub.MAGICBRUSH):
         vae, text = full_size.sd_autoencoder(), full_size.clip_l_text()
         return {"unet": full_size.sd15_unet(), "vae": vae, "text_encoder": text, **both}
     if base == hub.SDXL:

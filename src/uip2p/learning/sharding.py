@@ -28,6 +28,7 @@ def shard(objective: Any, world: int, device: torch.device) -> None:
     units are those that its class calls indivisible, as accelerate's wrapping takes them."""
     mesh = init_device_mesh(device.type, (world,))
     for network in objective.networks():
+        network.to(memory_format=torch.contiguous_format)  # FSDP2 takes no other
         names = getattr(network, "_no_split_modules", None) or ()
         units = [part for part in network.modules() if type(part).__name__ in names]
         for unit in (*reversed(units), network):  # what is inside first

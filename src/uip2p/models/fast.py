@@ -26,8 +26,8 @@ class ConvolutionLinear(nn.Linear):
     """nn.Linear, computed as a convolution where that is faster."""
 
     def forward(self, x: Tensor) -> Tensor:
-        plain = x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu")
-        if plain or x.numel() * self.out_features < LEAST:
+        other = x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu")
+        if other or torch.compiler.is_compiling() or x.numel() * self.out_features < LEAST:
             return super().forward(x)
         tokens = x.reshape(1, -1, 1, self.in_features).permute(0, 3, 1, 2)  # as it lies: NHWC
         # By name: F.conv2d gives 1×1 kernels back to MKL where torch has one thread.

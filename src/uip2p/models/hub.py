@@ -9,6 +9,7 @@ from uip2p.errors import UserError, first_line
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 INSTRUCT_PIX2PIX = "timbrooks/instruct-pix2pix"
+MAGICBRUSH = "vinesmsuic/magicbrush-jul7"  # MagicBrush's own checkpoint is a pickle; this is its port to diffusers
 CLIP_L = "openai/clip-vit-large-patch14"
 TINY_SD = "madebyollin/taesd"
 TINY_SDXL = "madebyollin/taesdxl"
@@ -19,6 +20,7 @@ NAMES = {
     "sd15": SD15,
     "sdxl": SDXL,
     "instruct-pix2pix": INSTRUCT_PIX2PIX,
+    "magicbrush": MAGICBRUSH,
     "clip-vit-l": CLIP_L,
     "tiny-sd": TINY_SD,
     "tiny-sdxl": TINY_SDXL,
@@ -38,6 +40,7 @@ LICENCES = {
     SD15: ("creativeml-openrail-m", "https://huggingface.co/spaces/CompVis/stable-diffusion-license"),
     SDXL: ("openrail++", f"https://huggingface.co/{SDXL}/blob/main/LICENSE.md"),
     INSTRUCT_PIX2PIX: ("mit", f"https://huggingface.co/{INSTRUCT_PIX2PIX}"),
+    MAGICBRUSH: ("creativeml-openrail-m", "https://huggingface.co/osunlp/InstructPix2Pix-MagicBrush"),
 }
 
 
