@@ -30,6 +30,7 @@ from uip2p.editing.loading import Savers, pick_device, place_parts
 from uip2p.evaluate.rows import commit, versions
 from uip2p.models import full_size
 from uip2p.models.folder import DTYPES, Parts
+from uip2p.models.quiet import quiet
 from uip2p.models.settings import Settings
 
 # Way → what it asks of `Savers`; "draft" decodes by the tiny decoder.
@@ -49,7 +50,8 @@ def build(size: int, dtype: torch.dtype, tiny: bool) -> Parts:
     torch.manual_seed(0)
 
     def ready(network: Any) -> Any:
-        return network.to(dtype).eval().requires_grad_(False)
+        with quiet():
+            return network.to(dtype).eval().requires_grad_(False)
 
     return Parts(
         ready(full_size.sd15_unet()), ready(full_size.sd_autoencoder()), ready(full_size.clip_l_text()),
@@ -95,7 +97,7 @@ def main() -> None:
         print(json.dumps(measure(args.way, args.size[0], device, DTYPES[args.dtype], args.steps)))
         return
 
-    what = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    what = torch.cuda.get_device_name(device) if device.type == "cuda" else f"threads: {torch.get_num_threads()}"
     command = f"python benchmarks/edit_memory.py {' '.join(sys.argv[1:])}".rstrip()
     known = ", ".join(f"{name} {number}" for name, number in versions().items())
     print(f"`{command}`: {device.type} ({what}), {args.dtype}, {args.steps} steps; commit {commit()}; {known}\n")

@@ -12,6 +12,7 @@ from tiny import build_xl_pipeline, save_folder
 
 from uip2p.cli import main
 from uip2p.editing.editor import Editor
+from uip2p.errors import UserError
 from uip2p.models.lora import FILE
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
@@ -60,6 +61,12 @@ def test_onnxruntime_makes_the_same_picture_of_the_same_seed(model, onnx, option
     assert wide.size == (64, 32), "height and width are free"
 
 
+def test_onnx_takes_nothing_that_is_for_torch(onnx):
+    for options in ({"attention_slicing": True}, {"lora": "x"}, {"tiny_decoder": "tiny-sd"}, {"compile": True}):
+        with pytest.raises(UserError, match="ONNX runs as it was exported, fp32: leave out"):
+            Editor.from_pretrained(onnx, device="cpu", **options)
+
+
 def test_what_cannot_be_exported_is_said(model, tmp_path, capsys):
     build_xl_pipeline().save_pretrained(tmp_path / "xl")
     for name, form, out, says in (
@@ -82,3 +89,11 @@ def test_a_broken_onnx_folder_is_named(onnx, tmp_path, capsys):
     (tmp_path / "o/text_encoder/model.onnx").unlink()
     assert main([*command, str(tmp_path / "in.png"), "make the car blue"]) == 2
     assert "text_encoder/model.onnx: this file is missing" in capsys.readouterr().err
+
+
+def test_a_lora_takes_along_what_it_was_trained_for(model, tmp_path):
+    shutil.copytree(model, tmp_path / "model")
+    (tmp_path / "model" / FILE).write_bytes(b"a LoRA")
+    assert export(tmp_path / "model", "lora", tmp_path / "out") == 0
+    for name in (FILE, "uip2p.json"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "model" / name).read_bytes()

@@ -31,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="result; a folder with --records")
     parser.add_argument("--turns", metavar="FILE", help="instructions, one a line, each on the result before it")
     parser.add_argument("--records", metavar="FILE", help="a metadata.jsonl: edit every row's picture")
-    parser.add_argument("--model", default="mini", help='"mini" (shipped), a folder, a hub id or a .safetensors file')
+    parser.add_argument("--model", default="mini", help='"mini" (shipped), a folder, a hub id or a .safetensors file '
+                        "(default: mini)")  # fmt: skip
     parser.add_argument("--lora", metavar="FILE", help="merge this LoRA into the model: a file, its folder or a hub id")
     parser.add_argument("--seed", type=int, default=0, help="another seed, another try (default: 0)")
     parser.add_argument("--steps", type=int, help="denoising steps (default: the model's)")
@@ -65,8 +66,9 @@ def run(args: argparse.Namespace) -> None:
     options = {
         "seed": args.seed, "steps": args.steps, "guidance_scale": args.guidance,
         "image_guidance_scale": args.image_guidance, "scheduler": args.scheduler, "residual": not args.no_residual,
-        "draft": args.tiny_decoder is not None,
     }  # fmt: skip
+    if args.tiny_decoder is not None:
+        options["draft"] = True
     if args.batch_size < 1:
         raise UserError(f"--batch-size is {args.batch_size}: give a whole number from 1 up.")
     options |= check_options(args)

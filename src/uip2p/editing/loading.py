@@ -72,7 +72,8 @@ def load_editor(
     if tiny_decoder is not None:
         parts = replace(parts, tiny=fitting_decoder(tiny_decoder, parts, kind))
     if kind == torch.float16 and parts.text_encoder_2 is not None and parts.vae.config.force_upcast:
-        parts.vae.float()  # SDXL's own overflows in fp16; its config says so, and stock pipelines do the same
+        with quiet():
+            parts.vae.float()  # SDXL's own overflows in fp16; its config says so, and stock pipelines do the same
     return place_parts(parts, place, savers)
 
 
