@@ -20,6 +20,7 @@ examples:
   uip2p edit --records pictures/metadata.jsonl -o edited       rows with file_name and instruction; resumes
   uip2p edit scene.png "make the car blue" -o blue.png --check       has it worked? its own reverse tells
   uip2p edit scene.png "make the car blue" -o blue.png --best-of 4   four seeds, the best by that measure
+  uip2p edit photo.jpg "make it winter" -o out.png --model instruct-pix2pix --dtype fp16 --offload model   a small GPU
 """
 
 
