@@ -22,14 +22,14 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
-from cycle_step import peak_memory
+from measure import resident, where
 from PIL import Image
 
 from uip2p.editing.editor import Editor
 from uip2p.editing.loading import Savers, pick_device, place_parts
-from uip2p.evaluate.rows import commit, versions
 from uip2p.models import full_size
 from uip2p.models.folder import DTYPES, Parts
+from uip2p.models.quiet import quiet
 from uip2p.models.settings import Settings
 
 # Way → what it asks of `Savers`; "draft" decodes by the tiny decoder.
@@ -49,7 +49,8 @@ def build(size: int, dtype: torch.dtype, tiny: bool) -> Parts:
     torch.manual_seed(0)
 
     def ready(network: Any) -> Any:
-        return network.to(dtype).eval().requires_grad_(False)
+        with quiet():
+            return network.to(dtype).eval().requires_grad_(False)
 
     return Parts(
         ready(full_size.sd15_unet()), ready(full_size.sd_autoencoder()), ready(full_size.clip_l_text()),
@@ -72,7 +73,7 @@ def measure(way: str, size: int, device: torch.device, dtype: torch.dtype, steps
 
     if device.type != "cuda":
         weights = psutil.Process().memory_info().rss
-        with peak_memory() as above:
+        with resident() as above:
             seconds = edit()
         return {"weights": weights, "peak": weights + above[0], "seconds": seconds}
     edit()  # kernels are chosen at the first one
@@ -95,10 +96,8 @@ def main() -> None:
         print(json.dumps(measure(args.way, args.size[0], device, DTYPES[args.dtype], args.steps)))
         return
 
-    what = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
     command = f"python benchmarks/edit_memory.py {' '.join(sys.argv[1:])}".rstrip()
-    known = ", ".join(f"{name} {number}" for name, number in versions().items())
-    print(f"`{command}`: {device.type} ({what}), {args.dtype}, {args.steps} steps; commit {commit()}; {known}\n")
+    print(f"`{command}`: {args.dtype}, {args.steps} steps; {where(device)}\n")
     print("| size | way | peak GB | above weights GB | seconds |\n|---:|---|---:|---:|---:|", flush=True)
     for size in args.size:
         for way, options in WAYS.items():

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import statistics
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import psutil
 import torch
 import torch.nn.functional as F
 from torch.profiler import ProfilerActivity, profile
@@ -73,6 +76,25 @@ def count(step: Callable[[], Any], device: torch.device) -> tuple[int, float]:
             alive += event.nbytes()
             peak = max(peak, alive)
     return peak, float(counter.get_total_flops())
+
+
+@contextmanager
+def resident() -> Iterator[list[int]]:
+    """[bytes that the process had at most above what it has now], sampled every 10 ms."""
+    process, peak, done = psutil.Process(), [0], threading.Event()
+    before = process.memory_info().rss
+
+    def watch() -> None:
+        while not done.wait(0.01):
+            peak[0] = max(peak[0], process.memory_info().rss - before)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        thread.join()
 
 
 def profiled(step: Callable[[], Any], device: torch.device) -> None:

@@ -223,6 +223,21 @@ def test_a_lora_on_its_base_is_the_trained_model(trained, photo, reference):
     assert pixels(whole, native).std() > 5
 
 
+def test_a_lora_on_an_sdxl_editor(xl_folder, photo, tmp_path):
+    pipe = tiny.build_xl_pipeline()
+    unet = add_lora(pipe.unet.eval(), LoraConfig(rank=2))
+    with torch.no_grad():
+        for parameter in unet.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(4)))
+    file = save_lora(unet, tmp_path, {"base": "tiny"})
+    pipe.unet = merged(unet)
+    pipe.save_pretrained(tmp_path / "whole")
+    changed = pixels(Editor.from_pretrained(xl_folder, "cpu", lora=file), photo)
+    assert np.abs(changed - pixels(Editor.from_pretrained(tmp_path / "whole", "cpu"), photo)).max() <= 1
+    assert np.abs(changed - pixels(Editor.from_pretrained(xl_folder, "cpu"), photo)).max() > 3
+
+
 def test_a_lora_on_an_editor(tiny_folder, trained, photo):
     """One without conv_in changes an editor, and makes none of a text-to-image model."""
     file = trained / "style.safetensors"

@@ -14,7 +14,7 @@ from uip2p.cli import main
 from uip2p.editing.editor import Editor
 from uip2p.errors import UserError
 from uip2p.models.lora import FILE
-from uip2p.models.onnx import RUNTIMES, load_onnx
+from uip2p.models.onnx import RUNTIMES
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
 
@@ -58,16 +58,24 @@ def test_folder_and_single_file_edit_alike(model, tmp_path, form, dtype):
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_runtime_makes_the_same_picture_of_the_same_seed(model, onnx, runtime, options):
     pytest.importorskip(runtime)
-    editor = Editor(load_onnx(onnx, runtime))
+    editor = Editor.from_pretrained(onnx, device="cpu", runtime=runtime)
     out = np.asarray(editor(PICTURE, "make the car blue", steps=3, seed=5, **options)).astype(int)
     assert np.abs(out - edited(model, **options)).max() <= 1
     wide = editor(PICTURE.resize((64, 32)), "make the car blue", steps=2, residual=False)
     assert wide.size == (64, 32), "height and width are free"
 
 
-def test_an_unknown_runtime_is_named(onnx):
+def test_a_runtime_is_for_onnx_and_is_named(model, onnx):
     with pytest.raises(UserError, match="no runtime 'tensorrt': give one of onnxruntime, openvino"):
-        load_onnx(onnx, "tensorrt")
+        Editor.from_pretrained(onnx, device="cpu", runtime="tensorrt")
+    with pytest.raises(UserError, match="runtime 'openvino' is for ONNX"):
+        Editor.from_pretrained(model, device="cpu", runtime="openvino")
+
+
+def test_onnx_takes_nothing_that_is_for_torch(onnx):
+    for options in ({"attention_slicing": True}, {"lora": "x"}, {"tiny_decoder": "tiny-sd"}, {"compile": True}):
+        with pytest.raises(UserError, match="ONNX runs as it was exported, fp32: leave out"):
+            Editor.from_pretrained(onnx, device="cpu", **options)
 
 
 def test_what_cannot_be_exported_is_said(model, tmp_path, capsys):
@@ -92,3 +100,11 @@ def test_a_broken_onnx_folder_is_named(onnx, tmp_path, capsys):
     (tmp_path / "o/text_encoder/model.onnx").unlink()
     assert main([*command, str(tmp_path / "in.png"), "make the car blue"]) == 2
     assert "text_encoder/model.onnx: this file is missing" in capsys.readouterr().err
+
+
+def test_a_lora_takes_along_what_it_was_trained_for(model, tmp_path):
+    shutil.copytree(model, tmp_path / "model")
+    (tmp_path / "model" / FILE).write_bytes(b"a LoRA")
+    assert export(tmp_path / "model", "lora", tmp_path / "out") == 0
+    for name in (FILE, "uip2p.json"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "model" / name).read_bytes()

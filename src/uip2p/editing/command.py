@@ -20,6 +20,7 @@ examples:
   uip2p edit --records pictures/metadata.jsonl -o edited       rows with file_name and instruction; resumes
   uip2p edit scene.png "make the car blue" -o blue.png --check       has it worked? its own reverse tells
   uip2p edit scene.png "make the car blue" -o blue.png --best-of 4   four seeds, the best by that measure
+  uip2p edit photo.jpg "make it winter" -o out.png --model instruct-pix2pix --dtype fp16 --offload model   a small GPU
 """
 
 
@@ -31,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="result; a folder with --records")
     parser.add_argument("--turns", metavar="FILE", help="instructions, one a line, each on the result before it")
     parser.add_argument("--records", metavar="FILE", help="a metadata.jsonl: edit every row's picture")
-    parser.add_argument("--model", default="mini", help='"mini" (shipped), a folder, a hub id or a .safetensors file')
+    parser.add_argument("--model", default="mini", help='"mini" (shipped), a folder, a hub id or a .safetensors file '
+                        "(default: mini)")  # fmt: skip
     parser.add_argument("--lora", metavar="FILE", help="merge this LoRA into the model: a file, its folder or a hub id")
     parser.add_argument("--seed", type=int, default=0, help="another seed, another try (default: 0)")
     parser.add_argument("--steps", type=int, help="denoising steps (default: the model's)")
@@ -49,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     place.add_argument("--vae-tiling", action="store_true", help="decode in tiles; colours differ slightly")
     place.add_argument("--vae-slicing", action="store_true", help="decode the pictures of a batch one by one")
     place.add_argument("--tiny-decoder", metavar="MODEL", help="decode drafts by an AutoencoderTiny, such as tiny-sd")
+    place.add_argument("--runtime", choices=("onnxruntime", "openvino"), help="of an ONNX folder (default: the first)")
     place.add_argument("--compile", action="store_true", help="torch.compile: minutes first, for many pictures")
     check = parser.add_argument_group("check", "undo each edit by its reverse instruction, and see what comes back")
     check.add_argument("--check", action="store_true", help="say how reversible each edit is, and if it likely failed")
@@ -65,8 +68,9 @@ def run(args: argparse.Namespace) -> None:
     options = {
         "seed": args.seed, "steps": args.steps, "guidance_scale": args.guidance,
         "image_guidance_scale": args.image_guidance, "scheduler": args.scheduler, "residual": not args.no_residual,
-        "draft": args.tiny_decoder is not None,
     }  # fmt: skip
+    if args.tiny_decoder is not None:
+        options["draft"] = True
     if args.batch_size < 1:
         raise UserError(f"--batch-size is {args.batch_size}: give a whole number from 1 up.")
     options |= check_options(args)
@@ -89,7 +93,7 @@ def load(args: argparse.Namespace) -> Editor:
     return Editor.from_pretrained(
         args.model, args.device, args.dtype, lora=args.lora, tiny_decoder=args.tiny_decoder, offload=args.offload,
         attention_slicing=args.attention_slicing, vae_tiling=args.vae_tiling, vae_slicing=args.vae_slicing,
-        compile=args.compile,
+        compile=args.compile, runtime=args.runtime,
     )  # fmt: skip
 
 

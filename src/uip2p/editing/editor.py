@@ -91,14 +91,16 @@ class Editor:
         *,
         lora: str | Path | None = None,
         tiny_decoder: str | Path | None = None,
+        runtime: str | None = None,
         **savers: Any,
     ) -> Editor:
         """name: "mini" (shipped), a folder, a hub id or a single .safetensors file. device: None is the best there is.
         dtype: fp32, fp16 or bf16. lora: a LoRA to merge in, a file, its folder or a hub id; `name` is then its base.
-        tiny_decoder: an AutoencoderTiny for previews and drafts (see `edit`), such as "tiny-sd". savers: the fields of
+        tiny_decoder: an AutoencoderTiny for previews and drafts (see `edit`), such as "tiny-sd". runtime: of an
+        ONNX folder, onnxruntime (as it is) or openvino. savers: the fields of
         `loading.Savers`, which take less memory or time. UserError: what is not there, or does not go together.
         """
-        return cls(load_editor(name, device, dtype, lora, tiny_decoder, Savers(**savers)))
+        return cls(load_editor(name, device, dtype, lora, tiny_decoder, Savers(**savers), runtime))
 
     @property
     def device(self) -> torch.device:

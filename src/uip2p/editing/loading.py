@@ -15,6 +15,7 @@ from torch import nn
 from uip2p.errors import UserError, first_line
 from uip2p.models import hub
 from uip2p.models.attention import tappable
+from uip2p.models.fast import fast
 from uip2p.models.folder import DTYPES, Parts, load_pipeline, load_tiny_decoder, quiet, stock_pipeline
 from uip2p.models.lora import FILE, apply_lora, lora_shapes
 from uip2p.models.settings import load_settings
@@ -56,36 +57,40 @@ def load_editor(
     lora: str | Path | None = None,
     tiny_decoder: str | Path | None = None,
     savers: Savers | None = None,
+    runtime: str | None = None,
 ) -> Parts:
     """See `Editor.from_pretrained`."""
     savers, place, kind = savers or Savers(), pick_device(device), pick_dtype(dtype)
     if savers.offload and place.type == "cpu":
         raise UserError("offload moves networks between a GPU and the CPU, and the device is the CPU: leave it out.")
     check_dtype(place, kind)
-    parts = load_pipeline(name, "cpu" if savers.offload or lora is not None else place, kind)
+    parts = load_pipeline(name, "cpu" if savers.offload or lora is not None else place, kind, runtime)
     if not isinstance(parts.unet, nn.Module):
         if kind != torch.float32 or lora is not None or tiny_decoder is not None or savers != Savers():
             raise UserError(f"{name}: ONNX runs as it was exported, fp32: leave out dtype, LoRA, tiny decoder, savers.")
         return parts
+    if runtime is not None:
+        raise UserError(f"{name}: runtime '{runtime}' is for ONNX: export it first (uip2p export --format onnx).")
     if lora is not None:
         parts = with_lora(parts, find_lora(lora))
     if tiny_decoder is not None:
         parts = replace(parts, tiny=fitting_decoder(tiny_decoder, parts, kind))
     if kind == torch.float16 and parts.text_encoder_2 is not None and parts.vae.config.force_upcast:
-        parts.vae.float()  # SDXL's own overflows in fp16; its config says so, and stock pipelines do the same
+        with quiet():
+            parts.vae.float()  # SDXL's own overflows in fp16; its config says so, and stock pipelines do the same
     return place_parts(parts, place, savers)
 
 
 def place_parts(parts: Parts, device: torch.device, savers: Savers) -> Parts:
     """The same parts, in place: on the device or offloaded from it, with what was asked for."""
+    networks = [parts.text_encoder, parts.text_encoder_2, parts.unet, parts.vae]
+    networks = [fast(network) for network in networks if network is not None]
     if savers.attention_slicing:
         parts.unet.set_attention_slice("auto")
     if savers.vae_tiling:
         set_tiles(parts.vae, int(parts.vae.config.sample_size) // 2, parts.vae_factor)
     if savers.vae_slicing:
         parts.vae.enable_slicing()
-    networks = [parts.text_encoder, parts.text_encoder_2, parts.unet, parts.vae]
-    networks = [network for network in networks if network is not None]
     if savers.offload == "model":
         offload_networks(networks, device)
     elif savers.offload == "sequential":

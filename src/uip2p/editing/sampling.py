@@ -52,7 +52,8 @@ def sample(
     try:
         scheduler.set_timesteps(steps, device=device)
     except ValueError as error:  # LCM takes as many as it was distilled for, 50
-        raise UserError(f"steps is {steps}: {type(scheduler).__name__} refuses ({first_line(error)}).") from error
+        name, why = type(scheduler).__name__, first_line(error).rstrip(".")
+        raise UserError(f"steps is {steps}: {name} refuses ({why}). Give another number.") from error
     accepted = inspect.signature(scheduler.step).parameters
     options = {"generator": generators} if "generator" in accepted else {}
     shape = (1, *image_latents.shape[1:])

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import diffusers
 import torch
-import transformers
 from diffusers import AutoencoderKL, SchedulerMixin, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
@@ -20,6 +16,7 @@ from uip2p.errors import UserError, first_line
 from uip2p.models import hub
 from uip2p.models.attention import tappable
 from uip2p.models.pickles import refuse_pickle
+from uip2p.models.quiet import quiet as quiet
 from uip2p.models.reading import max_tokens
 from uip2p.models.settings import SETTINGS_FILE, Settings, load_settings, read_json
 from uip2p.models.settings import save_settings as save_settings
@@ -81,7 +78,10 @@ class Parts:
 
 
 def load_pipeline(
-    name: str | Path = "mini", device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    name: str | Path = "mini",
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    runtime: str | None = None,
 ) -> Parts:
     """Parts of "mini" or "mini-base" (shipped), of a folder, of a hub id such as "timbrooks/instruct-pix2pix" or its
     short name in `hub.NAMES`, or of a single .safetensors file in the original layout. Stable Diffusion's classes, or
@@ -99,7 +99,7 @@ def load_pipeline(
     elif (Path(name) / "unet/model.onnx").is_file():
         from uip2p.models.onnx import load_onnx
 
-        return load_onnx(Path(name))
+        return load_onnx(Path(name), runtime)
     else:
         parts = _load_folder(resolve(name), str(name), dtype)
     for model in (parts.unet, parts.vae, parts.text_encoder, parts.text_encoder_2):
@@ -301,23 +301,3 @@ def unet_size(unet: Any) -> int:
 
 def _and_more(found: list[Any]) -> str:
     return f", and {len(found) - 1} more" if len(found) > 1 else ""
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """We report what is wrong ourselves, once."""
-    loggers: list[Any] = [diffusers.utils.logging, transformers.utils.logging]
-    levels = [logger.get_verbosity() for logger in loggers]
-    bar = loggers[1].is_progress_bar_enabled()
-    try:
-        for logger in loggers:
-            logger.set_verbosity(logger.CRITICAL)
-        loggers[1].disable_progress_bar()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.set_verbosity(level)
-        if bar:
-            loggers[1].enable_progress_bar()

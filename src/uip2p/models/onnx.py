@@ -159,8 +159,10 @@ class OnnxAutoencoder:
         return SimpleNamespace(sample=self.decoder.run(latents))
 
 
-def load_onnx(folder: Path, runtime: str = "onnxruntime") -> folders.Parts:
-    """Parts of a folder that `export_onnx` wrote. runtime: of RUNTIMES. UserError: a file is missing or damaged."""
+def load_onnx(folder: Path, runtime: str | None = None) -> folders.Parts:
+    """Parts of a folder that `export_onnx` wrote. runtime: of RUNTIMES, onnxruntime where None. UserError: there is no
+    such runtime, or a file is missing or damaged."""
+    runtime = runtime or "onnxruntime"
     if runtime not in RUNTIMES:
         raise UserError(f"there is no runtime '{runtime}': give one of {', '.join(RUNTIMES)}.")
     for name in NETWORKS:
