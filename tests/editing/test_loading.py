@@ -145,8 +145,8 @@ def test_tiles_change_colours_slightly_and_make_no_other_picture():
     from skimage import data
 
     pictures = [Image.fromarray(each()).resize((64, 64)) for each in (data.astronaut, data.coffee)]
-    plain = Editor(load_pipeline("mini"))
-    tiled = Editor(place_parts(load_pipeline("mini"), CPU, Savers(vae_tiling=True)))
+    plain = Editor.from_pretrained("mini", CPU)
+    tiled = Editor.from_pretrained("mini", CPU, vae_tiling=True)
     expected = pixels(plain, pictures, steps=5)
     difference = np.abs(pixels(tiled, pictures, steps=5) - expected)
     assert 0 < difference.mean() < 6 and expected.std() > 40
