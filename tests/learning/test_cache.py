@@ -1,6 +1,7 @@
 """A cache gives what the networks would give, in one process or two, killed or not, and says what is wrong with it."""
 
 import json
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -96,7 +97,7 @@ def test_a_thread_that_reads_ahead_gives_the_same_rows_and_the_same_errors(model
     assert make(models, out) == 0
     plain, ahead = (list(batches(CachedRecords(out, {}, seed=1), sampler, workers)) for workers in (0, 4))
     assert len(plain) == len(ahead) == 17
-    for one, other in zip((row for rows in plain for row in rows), (row for rows in ahead for row in rows), strict=True):
+    for one, other in zip(chain(*plain), chain(*ahead), strict=True):
         assert one.keys() == other.keys()
         for name, value in one.items():
             assert np.array_equal(value, other[name]), name
