@@ -26,6 +26,7 @@ MOMENTS = {
     "the best weights replaced, their step not yet saved": ("after replace ema.safetensors 2", 2),
     "a snapshot written, not yet in its place": ("before rename 000000060 1", 0),
     "a snapshot in its place, its step not yet saved": ("after rename 000000060 1", 0),
+    "a picture of samples written, not yet in its place": ("before replace 000000042.png 1", 0),
     "the model written, not yet in its place": ("export", 0),
     "the model in its place, the run not yet marked as finished": ("before replace finished.json 1", 0),
 }

@@ -1,6 +1,7 @@
 """A cache gives what the networks would give, in one process or two, killed or not, and says what is wrong with it."""
 
 import json
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from uip2p.datasets.source import TEXTS
 from uip2p.errors import UserError
 from uip2p.learning import cache
 from uip2p.learning.cache import CachedRecords, Variants, crop
+from uip2p.learning.data import StepSampler, batches
 from uip2p.learning.journal import Journal
 
 
@@ -88,6 +90,22 @@ def test_a_killed_or_damaged_cache_is_mended_and_the_rest_left_alone(models, tmp
     (out / "shard-00002.json").unlink()
     with pytest.raises(UserError, match=r"shard-00002\.json: is missing or damaged"):
         CachedRecords(out, {})
+
+
+def test_a_thread_that_reads_ahead_gives_the_same_rows_and_the_same_errors(models, tmp_path):  # noqa: F811
+    out, sampler = tmp_path / "cache", StepSampler(3, 20, 6, rank=1, world=2)
+    assert make(models, out) == 0
+    plain, ahead = (list(batches(CachedRecords(out, {}, seed=1), sampler, workers)) for workers in (0, 4))
+    assert len(plain) == len(ahead) == 17
+    for one, other in zip(chain(*plain), chain(*ahead), strict=True):
+        assert one.keys() == other.keys()
+        for name, value in one.items():
+            assert np.array_equal(value, other[name]), name
+            assert not isinstance(other[name], np.memmap), "it is read already"
+    whole = (out / "shard-00001.safetensors").read_bytes()
+    (out / "shard-00001.safetensors").write_bytes(whole[:-5] + b"\x01" + whole[-4:])
+    with pytest.raises(UserError, match=r"shard-00001\.safetensors: is damaged"):
+        list(batches(CachedRecords(out, {}), sampler, 1))
 
 
 def test_ranks_share_the_shards_and_agree_with_one(models, tmp_path, monkeypatch):  # noqa: F811

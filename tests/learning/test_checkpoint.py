@@ -80,6 +80,7 @@ def test_leftovers_of_a_killed_process_are_cleared_and_a_replaced_folder_comes_b
     (tmp_path / "step-00000002.tmp-99").mkdir()
     (tmp_path / "step-00000002.tmp-99/model.safetensors").write_bytes(b"half")
     (tmp_path / "file.tmp-99").write_bytes(b"half")
+    (tmp_path / ".000000084.png.99.part").write_bytes(b"half")
     os.rename(good, tmp_path / "step-00000001.old-99")  # killed between the two renames of a replacement
     checkpoint.remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]

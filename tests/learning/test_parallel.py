@@ -1,14 +1,26 @@
 """Two real processes with gloo train what one trains: DDP, accumulation, FSDP2; a run goes on at another world size."""
 
+import functools
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import psutil
 import pytest
 from diffusers import StableDiffusionInstructPix2PixPipeline, StableDiffusionXLInstructPix2PixPipeline
-from parallel import cli
+from parallel import cli, count_collectives, train_toy
 from processes import exit_codes, start_ranks
 from safetensors.torch import load_file
 from test_full_size import models  # noqa: F401  (a fixture)
 from tiny import SIZE
 
 from uip2p.errors import UserError
+from uip2p.learning.checkpoint import list_steps
 from uip2p.learning.devices import check_devices
 from uip2p.learning.journal import Journal
 
@@ -143,3 +155,77 @@ def test_what_devices_cannot_share(models, more, says):  # noqa: F811
     run = build("sd15-ip2p", read_recipe("sd15-ip2p", sets), models, models / "data")
     with pytest.raises(UserError, match=says):
         check_devices(run.train, run.objective, 2)
+
+
+def test_gradients_are_added_up_once_a_step_however_many_parts_it_has(tmp_path):
+    """One all-reduce for the gradients and one for the numbers that are logged; sharded, one for their norm too (and
+    gloo scatters gradients by an all-reduce)."""
+    assert exit_codes(start_ranks(count_collectives, (tmp_path,), tmp_path / "run")) == [0, 0], said(tmp_path / "run")
+    line = next(line for line in said(tmp_path / "run").splitlines() if line.startswith("COUNTED "))
+    found = json.loads(line.removeprefix("COUNTED "))
+    assert found["replicated 1"] == found["replicated 4"] == {"gloo:all_reduce": 2}
+    assert found["sharded 1"]["gloo:all_reduce"] == found["sharded 4"]["gloo:all_reduce"] == 3
+
+
+@pytest.mark.parametrize("shard", [False, True], ids=["replicated", "sharded"])
+def test_only_the_first_needs_the_runs_folder(tmp_path, shard):
+    """The second is given a folder of its own, as on a node without a common disk, with another run's end in it."""
+    settings = dict(batch_size=8, shard=shard, save_every=2, validate_every=2, validation_batches=1)
+    for out, folders, steps in ((tmp_path / "one", False, 8), (tmp_path / "two", True, 4), (tmp_path / "two", True, 8)):
+        log = tmp_path / f"{out.name}{steps}.log"
+        target = functools.partial(train_toy, folders=folders, steps=steps, **settings)
+        if steps == 8 and folders:
+            shutil.copytree(tmp_path / "one", tmp_path / "two/1")
+            before = {path: path.stat().st_mtime_ns for path in (tmp_path / "two/1").rglob("*")}
+        assert exit_codes(start_ranks(target, (out,), log)) == [0, 0], said(log)
+    assert "going on from step 4 of 8" in said(log)
+    one, two = (load_file(run / "model/model.safetensors") for run in (tmp_path / "one", tmp_path / "two/0"))
+    assert all(one[name].equal(two[name]) for name in one)
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "two/1").rglob("*")}, "left alone"
+
+
+@pytest.mark.slow
+def test_two_nodes_by_torchrun(models, alone, tmp_path):  # noqa: F811
+    """The command of examples/slurm.sbatch, two agents with a process each. Asked to stop, all save and stop; the same
+    command goes on. A process that is killed ends the run on both, and torchrun's report names its rank."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    out, kept = tmp_path / "run", {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    kept["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+
+    def start(name):
+        options = ["--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-endpoint",
+                   f"127.0.0.1:{port}", "--rdzv-id", name, "--local-addr", "127.0.0.1"]  # fmt: skip
+        argv = [sys.executable, "-m", "torch.distributed.run", *options, "-m", "uip2p.cli", *arguments(models, out)]
+        logs = [open(tmp_path / f"{name}.{node}", "w") for node in (0, 1)]  # noqa: SIM115
+        return [subprocess.Popen(argv, stdout=log, stderr=log, env=kept) for log in logs]
+
+    def log(name):
+        return "".join((tmp_path / f"{name}.{node}").read_text() for node in (0, 1))
+
+    def wait_for_a_checkpoint(agents):
+        before = len(list_steps(out / "checkpoints"))
+        while len(list_steps(out / "checkpoints")) == before and all(agent.poll() is None for agent in agents):
+            time.sleep(0.02)
+
+    agents = start("stopped")
+    wait_for_a_checkpoint(agents)
+    for agent in agents:
+        agent.terminate()
+    assert all(agent.wait(120) != 0 for agent in agents), "it is not finished"
+    assert "stopped and saved at step" in log("stopped"), log("stopped")[-3000:]
+
+    agents = start("killed")
+    while "going on from step" not in log("killed") and agents[0].poll() is None:
+        time.sleep(0.02)
+    victim = psutil.Process(agents[1].pid).children()[0]
+    victim.kill()
+    assert all(agent.wait(120) != 0 for agent in agents)
+    report = re.sub(r"\s+", " ", log("killed"))
+    assert "exitcode : -9" in report and re.search(r"rank : [01] ", report), report[-3000:]
+    assert "lost the others" in report
+
+    agents = start("on")
+    assert [agent.wait(240) for agent in agents] == [0, 0], log("on")[-3000:]
+    assert "going on from step" in log("on") and apart(weights(alone), weights(out)) < 1e-5

@@ -207,6 +207,8 @@ class CachedRecords:
     split, validation: as for `data.OwnRecords`, but by whole shards, which have neighbours' texts in common.
     """
 
+    mapped = True  # see `data.batches`
+
     def __init__(
         self, path: str | Path, made_with: dict[str, Any], seed: int = 0, split: str = "train", validation: float = 0.0
     ):

@@ -170,14 +170,15 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Clear what a killed process left: unfinished `.tmp-<pid>`, replaced `.old-<pid>` (put back if it is needed)."""
+    """Clear what a killed process left: unfinished `.tmp-<pid>`, `.<picture>.<pid>.part`, replaced `.old-<pid>` (put
+    back if it is needed)."""
     for old in folder.glob("*.old-*"):
         place = old.with_name(old.name.rpartition(".old-")[0])
         if place.exists():
             shutil.rmtree(old, ignore_errors=True)
         else:
             os.rename(old, place)
-    for unfinished in folder.glob("*.tmp-*"):
+    for unfinished in (*folder.glob("*.tmp-*"), *folder.glob(".*.part")):
         if unfinished.is_dir():
             shutil.rmtree(unfinished, ignore_errors=True)
         else:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 import sys
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields, replace
 from itertools import accumulate
 from pathlib import Path
@@ -70,6 +72,9 @@ def _as_list(items: list) -> list:
 
 def batches(dataset: Any, sampler: StepSampler, workers: int = 0) -> Iterator[list[dict]]:
     """The samples of each step, in order. Workers change the speed and nothing else."""
+    if workers and getattr(dataset, "mapped", False):
+        yield from _read_ahead(dataset, sampler)
+        return
     loader = DataLoader(
         _Endless(dataset),
         batch_sampler=sampler,
@@ -84,6 +89,28 @@ def batches(dataset: Any, sampler: StepSampler, workers: int = 0) -> Iterator[li
             if isinstance(item, UserError):
                 raise item
         yield items
+
+
+def _read_ahead(dataset: Any, sampler: StepSampler, batches: int = 2) -> Iterator[list[dict]]:
+    """For rows on a memory map, where reading is copying: one thread, some batches ahead. Workers would copy each row
+    twice more to hand it over, and take several times as long (benchmarks/loader.py)."""
+
+    def read(indices: list[int]) -> list[dict]:
+        rows = [dataset[index] for index in indices]
+        return [{k: np.array(v) if isinstance(v, np.ndarray) else v for k, v in row.items()} for row in rows]
+
+    with ThreadPoolExecutor(1) as thread:
+        waiting: deque[Future[list[dict]]] = deque()
+        try:
+            for indices in sampler:
+                waiting.append(thread.submit(read, indices))
+                if len(waiting) > batches:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 class Shuffled:

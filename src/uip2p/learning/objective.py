@@ -42,7 +42,7 @@ class Objective(Protocol):
 
 def pictures(batch: Batch, key: str = "image", device: torch.device | str = "cpu") -> Tensor:
     """The batch's pictures, float32 [B, 3, H, W] in [-1, 1]."""
-    return to_tensor(np.stack([row[key] for row in batch])).to(device)
+    return to_tensor(np.stack([row[key] for row in batch]), device)
 
 
 def texts(batch: Batch, key: str) -> list[str]:
