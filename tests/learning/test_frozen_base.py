@@ -39,7 +39,7 @@ def test_the_gradient_is_what_the_base_would_change_in_the_edit_beyond_the_sourc
 
 
 def test_it_keeps_its_opinion_while_the_editor_learns():
-    editor, base, z, _, noise = parts()
+    editor, base, _, _, noise = parts()
     before = base.estimate(editor, noise, T, CAPTIONS, 1.0)
     with torch.no_grad():
         for parameter in editor.unet.parameters():
