@@ -156,3 +156,24 @@ def test_a_crop_is_a_function_of_the_name():
     assert (crop(picture, 16, 1, "a") != crop(picture, 16, 2, "a")).any()
     with pytest.raises(UserError, match="crops starts at 1"):
         Variants(0)
+
+
+def test_for_loss_encoders_that_read_latents_it_keeps_what_they_say_of_latents(models, tmp_path):  # noqa: F811
+    from uip2p.learning.randomness import Draw
+    from uip2p.learning.recipes import build, read_recipe
+    from uip2p.models.clip import build_latent_clip, load_clip
+    from uip2p.models.folder import load_pipeline
+
+    vae = load_pipeline(models / "sd").vae
+    side = SIZE // 2 ** (len(vae.config.block_out_channels) - 1)
+    (tmp_path / "latent").mkdir()
+    build_latent_clip(load_clip(models / "clip"), vae.config.latent_channels, side).save(tmp_path / "latent")
+    clips = f"model.clips=['{tmp_path / 'latent'}']"
+    assert make(models, tmp_path / "cache", f"--set={clips}") == 0
+    sets = [f"model.base='{models / 'sd'}'", f"data.size={SIZE}", "loss.dropout=0.0", clips]
+    run = build("sd15-ip2p", read_recipe("sd15-ip2p", sets), tmp_path, tmp_path / "cache")
+    rows = [run.dataset._row(0, index) for index in range(4)]
+    plain = [{name: row[name] for name in ("image", *TEXTS)} for row in rows]
+    cached, computed = (run.objective(each, Draw(1, 2, range(4))).losses for each in (rows, plain))
+    for name, value in computed.items():
+        assert np.allclose(cached[name].detach(), value.detach(), rtol=0.02, atol=0.02), name
