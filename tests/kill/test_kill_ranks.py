@@ -17,7 +17,7 @@ from test_kill import assert_same
 from uip2p.learning import checkpoint
 from uip2p.learning.checkpoint import list_steps
 
-WAYS = pytest.mark.parametrize("unbroken", [False, True], ids=["replicated", "sharded"], indirect=True)
+WAYS = pytest.mark.parametrize("unbroken", [False, True], ids=["replicated", "sharded"], indirect=True)  # shard or not
 DIED, GAVE_UP = -9, 1
 
 
