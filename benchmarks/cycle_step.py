@@ -172,8 +172,6 @@ def main() -> int:
     tappable(models.editor.unet)
     if args.compile:
         models.editor.compile_parts(args.compile)
-        if models.tiny is not None:
-            models.tiny.decoder.compile(mode=args.compile)
     ways, runner = ways_of(models, batch, args.ways), Runner(models, batch, args.precision)
     found = {name: Measured() for name in ways}
     for name, way in ways.items():  # also the warm-up

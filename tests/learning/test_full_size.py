@@ -158,3 +158,17 @@ def test_the_same_trajectory_by_another_way(models, plain, tmp_path, options, to
 )
 def test_the_same_trajectory_by_compiled_ways(models, plain, tmp_path, options, tolerance):
     assert apart(plain, trajectory(models, tmp_path / "run", *options)) < tolerance
+
+
+@pytest.mark.slow
+def test_moments_in_8_bits_are_resumed_bit_for_bit(models, tmp_path):
+    pytest.importorskip("torchao")
+    options = ("train.optimizer=adamw8bit", "train.save_every=3", "train.precision=fp32", "train.export=last")
+    assert train(models, "sd15-ip2p", tmp_path / "whole", "train.steps=6", *options) == 0
+    for steps in (3, 6):
+        assert train(models, "sd15-ip2p", tmp_path / "resumed", f"train.steps={steps}", *options) == 0
+    whole, resumed = (load_file(tmp_path / run / "checkpoints/step-00000006/model.safetensors")
+                      for run in ("whole", "resumed"))  # fmt: skip
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    moments = load_file(tmp_path / "whole/checkpoints/step-00000006/optimizer.safetensors")
+    assert any(":codes" in name for name in moments)

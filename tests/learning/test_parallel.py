@@ -65,8 +65,8 @@ def alone(models, tmp_path_factory):  # noqa: F811
 
 @pytest.mark.parametrize(
     ("world", "more"),
-    [(1, []), (2, []), (2, ["train.micro_batch=2"]), (2, ["train.shard=true"]),
-     (2, ["train.shard=true", "train.micro_batch=2"])],
+    [(1, []), (2, []), pytest.param(2, ["train.micro_batch=2"], marks=pytest.mark.slow),
+     pytest.param(2, ["train.shard=true"], marks=pytest.mark.slow), (2, ["train.shard=true", "train.micro_batch=2"])],
     ids=["1 × 4 twice", "2 × 4", "2 × 2 twice", "2 × 4 sharded", "2 × 2 twice, sharded"],
 )  # fmt: skip
 def test_the_same_weights_after_twenty_steps(models, alone, tmp_path, world, more):  # noqa: F811
@@ -129,7 +129,9 @@ def test_sharded_with_what_else_a_recipe_may_ask_for(models, tmp_path, more):  #
     assert one == pytest.approx(two, rel=1e-4) and len(one) == 2
 
 
-@pytest.mark.parametrize("first", [["train.shard=true"], []], ids=["sharded", "replicated"])
+@pytest.mark.parametrize(
+    "first", [["train.shard=true"], pytest.param([], marks=pytest.mark.slow)], ids=["sharded", "replicated"]
+)
 def test_a_rank_that_dies_stops_the_run_and_the_same_goes_on_at_another_world_size(models, alone, tmp_path, first):  # noqa: F811
     """Rank 1 is killed in step 7; rank 0 says what has happened and what to do. Then one process goes on alone."""
     out = tmp_path / "run"

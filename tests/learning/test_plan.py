@@ -62,3 +62,16 @@ def test_measured_speed_gives_the_hours(models):  # noqa: F811
     data, editor, loss, train = read_cycle("sd15-ip2p", tables(models))
     said = describe(make_plan(editor, loss, train, data.size, str), speed=100.0)
     assert "23.5 hours for 8,448,000 pictures" in said and "at the speed measured so far" in said
+
+
+def test_sharding_divides_what_the_learning_networks_hold(models, monkeypatch):  # noqa: F811
+    def memory(*more):
+        data, editor, loss, train = read_cycle("sd15-ip2p", tables(models, "model.lora.rank=4", *more))
+        return make_plan(editor, loss, train, data.size, str)
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    whole, shared = memory(), memory("train.shard=true")
+    for name in ("weights", "gradients", "moments", "averages"):
+        assert shared.memory()[name] == whole.memory()[name] / 2
+    saved = whole.memory()["frozen weights"] - shared.memory()["frozen weights"]
+    assert saved == 4 * whole.around / 2 and 0 < whole.around < whole.frozen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     if config.precision == "fp16" and not torch.cuda.is_available():
         raise UserError("precision fp16 needs a GPU; use fp32 or bf16.")
     # Buffers are the same everywhere: nothing is sent for them. Gradients lie where they are added up, and only there.
+    warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")  # its successor is not in torch 2.6
     ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
     precision = "no" if config.precision == "fp32" else config.precision
     return Accelerator(mixed_precision=precision, kwargs_handlers=[ddp])

@@ -41,7 +41,8 @@ SHARE = 0.35  # of what the device multiplies at best: performance.md's goal, wh
 @dataclass(frozen=True)
 class Plan:
     """trained, frozen: parameters. activations: bytes that one picture's step keeps for backward, in fp32. flops: of
-    one picture's step, two a multiply-add. frozen_bytes: of a parameter that does not learn."""
+    one picture's step, two a multiply-add. frozen_bytes: of a parameter that does not learn. around: of the frozen
+    parameters, those in the networks that learn, which `train.shard` shares out with them."""
 
     trained: int
     frozen: int
@@ -49,6 +50,7 @@ class Plan:
     flops: float
     train: TrainConfig
     frozen_bytes: int
+    around: int = 0
     tiny: str = ""  # the small decoder that would fit the autoencoder, of `hub.NAMES`
 
     @property
@@ -58,18 +60,20 @@ class Plan:
         return -(-samples // self.train.parts(samples))
 
     def memory(self) -> dict[str, float]:
-        """What is kept, in bytes, by name."""
+        """What a device keeps, in bytes, by name."""
         half = BYTES[self.train.precision] / 4
+        devices = int(os.environ.get("WORLD_SIZE", 1)) if self.train.shard else 1
+        trained = self.trained / devices
         parts = {
-            "weights": 4.0 * self.trained,
-            "gradients": 4.0 * self.trained,
-            "moments": MOMENTS[self.train.optimizer] * self.trained,
-            "averages": 4.0 * self.trained,
-            "frozen weights": float(self.frozen_bytes * self.frozen),
+            "weights": 4.0 * trained,
+            "gradients": 4.0 * trained,
+            "moments": MOMENTS[self.train.optimizer] * trained,
+            "averages": 4.0 * trained,
+            "frozen weights": self.frozen_bytes * (self.frozen - self.around + self.around / devices),
             "activations": half * self.activations * self.at_once,
         }
         if half < 1:  # autocast keeps the weights in half precision beside them
-            parts["half-precision copy"] = 2.0 * self.trained
+            parts["half-precision copy"] = 2.0 * trained
         return parts
 
     @property
@@ -84,10 +88,12 @@ def make_plan(editor: Any, loss: CycleConfig, train: TrainConfig, size: int, loo
     counts = {True: 0, False: 0}
     for parameter in objective.parameters():
         counts[parameter.requires_grad] += parameter.numel()
+    learning = [parameter for network in objective.networks() for parameter in network.parameters()]
+    around = sum(parameter.numel() for parameter in learning if not parameter.requires_grad)
     vae, xl = objective.editor.vae, objective.editor.text_encoder_2 is not None
     published = objective.editor.factor == 8 and vae.config.latent_channels == 4
     tiny = ("tiny-sdxl" if xl else "tiny-sd") if published else ""
-    return Plan(counts[True], counts[False], activations, flops, train, BYTES[editor.frozen], tiny)
+    return Plan(counts[True], counts[False], activations, flops, train, BYTES[editor.frozen], around, tiny)
 
 
 def count_step(objective: nn.Module, size: int) -> tuple[int, float]:

@@ -88,10 +88,10 @@ class LatentEditor(nn.Module):
         decoder.train()  # diffusers checkpoints in training mode only; neither has dropout or batch statistics
 
     def compile_parts(self, mode: str = "default") -> None:
-        """torch.compile of what takes the time, in place: the names of the weights stay as they are. mode: torch's;
-        "reduce-overhead" records CUDA graphs."""
+        """torch.compile of the UNet, in place: the names of the weights stay as they are. Not of the decoder, though it
+        takes as long: inductor gave its input a gradient of zero (torch 2.13, CPU), of which no loss would tell.
+        mode: torch's; "reduce-overhead" records CUDA graphs."""
         self.unet.compile(mode=mode)
-        (self.vae if self.tiny is None else self.tiny).decoder.compile(mode=mode)
 
     @torch.no_grad()
     def encode(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
