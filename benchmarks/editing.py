@@ -12,6 +12,7 @@ to copying, change outside relative to the autoencoder's, share of edits that ar
 from __future__ import annotations
 
 import argparse
+import copy
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ from measure import Measured, interleave, timed, where
 from PIL import Image
 
 from uip2p.editing.editor import Editor
+from uip2p.editing.loading import Savers, place_parts
 from uip2p.editing.sampling import noise_generators
 from uip2p.evaluate.report import summarise
 from uip2p.evaluate.scenes_suite import edit_cases, sampling_settings, score, suite_cases
@@ -70,7 +72,8 @@ def speed(parts: Parts, args: argparse.Namespace) -> int:
         options: dict[str, Any] = {"steps": args.steps, "seed": seeds, "scheduler": scheduler, **scales}
         return lambda: made.update({name: editor(pictures, texts, batch_size=args.batch, **options)})
 
-    ways = {"diffusers": by_diffusers, "ours": by("ours", Editor(parts))}
+    ours = place_parts(copy.deepcopy(parts), parts.unet.device, Savers())  # in place, and the peer has to stay as it is
+    ways = {"diffusers": by_diffusers, "ours": by("ours", Editor(ours))}
     with tempfile.TemporaryDirectory() as folder:
         if args.runtimes:
             export_onnx(parts, Path(folder))
@@ -98,7 +101,7 @@ def speed(parts: Parts, args: argparse.Namespace) -> int:
 
 def quality(parts: Parts, args: argparse.Namespace) -> None:
     """Steps against exact quality and time, on scenes that no training saw."""
-    editor = Editor(parts)
+    editor = Editor(place_parts(parts, parts.unet.device, Savers()))
     cases = suite_cases("scenes", "test", args.seed, args.count, 0, parts.settings.image_size)
     some = cases[:16]
     sources = np.stack([case.draw().source for case in some])
