@@ -2,6 +2,7 @@
 
     python benchmarks/cycle_step.py           Stable Diffusion 1.5's shape at 256 px, random weights, LoRA, batch 1
     python benchmarks/cycle_step.py --mini    the miniature as it trains, batch 16
+    python benchmarks/cycle_step.py --ways exact "no cache" "no products" "no nhwc"        what each lever gives
 
     plain   as a training script writes it down: every frozen network at every step, attention by explicit matrices
             wherever maps are wanted, the whole decoder, CLIP once a picture
@@ -23,7 +24,7 @@ import gc
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,12 @@ Parameters = dict[str, Tensor]
 
 @dataclass
 class Way:
-    """losses: draw → named losses [B]. careful: channels_last and fused AdamW. ours: our products, our attention."""
+    """losses: draw → named losses [B]. nhwc: layout of convolutions. fused: AdamW. products: ours, `models/fast.py`."""
 
     losses: Callable[[Draw], dict[str, Tensor]]
-    careful: bool = False
-    ours: bool = False
+    nhwc: bool = True
+    fused: bool = True
+    products: bool = False
     tiny: nn.Module | None = None
 
 
@@ -74,7 +76,7 @@ class Runner:
             for key, parameter in self.parameters.items():
                 parameter.copy_(weights[key])
         if optimizer is None:
-            optimizer = torch.optim.AdamW(self.parameters.values(), 1e-4, fused=way.careful, foreach=not way.careful)
+            optimizer = torch.optim.AdamW(self.parameters.values(), 1e-4, fused=way.fused, foreach=not way.fused)
         draw = Draw(1, number, range(self.batch), self.device)
         losses: dict[str, Tensor] = {}
 
@@ -93,12 +95,12 @@ class Runner:
         return result
 
     def _prepare(self, way: Way) -> None:
-        layout = torch.channels_last if way.careful else torch.contiguous_format
+        layout = torch.channels_last if way.nhwc else torch.contiguous_format
         editor = self.m.editor
         for module in (editor.unet, editor.vae, way.tiny):
             if module is not None:
                 module.to(memory_format=layout)
-        linear = ConvolutionLinear if way.ours and mkl_is_slow() else nn.Linear
+        linear = ConvolutionLinear if way.products and mkl_is_slow() else nn.Linear
         for module in (*editor.modules(), *self.m.clip.modules()):
             if type(module) in (nn.Linear, ConvolutionLinear):
                 module.__class__ = linear
@@ -131,15 +133,23 @@ def ways_of(models: Models, batch: int, names: list[str]) -> dict[str, Way]:
     def cycle(draw: Draw) -> dict[str, Tensor]:
         return objective(ours, draw).losses
 
+    by_plain = Way(lambda draw: plain.losses(rows, draw), nhwc=False, fused=False)
+    exact = Way(cycle, products=True)
     ways = {
-        "plain": Way(lambda draw: plain.losses(rows, draw)),
-        "tuned": Way(lambda draw: tuned.losses(rows, draw), careful=True),
-        "exact": Way(cycle, careful=True, ours=True),
-        "lean": Way(cycle, careful=True, ours=True, tiny=models.tiny),
-        "plain again": Way(lambda draw: plain.losses(rows, draw)),
+        "plain": by_plain,
+        "tuned": Way(lambda draw: tuned.losses(rows, draw)),
+        "exact": exact,
+        "lean": replace(exact, tiny=models.tiny),
+        "plain again": by_plain,
+        # One lever less each, by --ways alone.
+        "no cache": replace(exact, losses=lambda draw: objective(rows, draw).losses),
+        "no products": replace(exact, products=False),
+        "no nhwc": replace(exact, nhwc=False),
     }
     if models.tiny is None:
         del ways["lean"]
+    if missing := set(names) - ways.keys() - {"lean"}:
+        raise SystemExit(f"there is no way {', '.join(sorted(missing))}: give some of {', '.join(ways)}")
     return {name: way for name, way in ways.items() if name in names}
 
 

@@ -47,7 +47,7 @@ def _adamw8bit() -> Any:
     try:
         from torchao.optim import AdamW8bit
     except ImportError as error:
-        raise UserError(f'optimizer "adamw8bit" needs torchao ({error}): pip install torchao.') from error
+        raise UserError(f"optimizer 'adamw8bit' needs torchao ({error}): pip install 'uip2p[adam8bit]'.") from error
     return AdamW8bit
 
 
