@@ -30,14 +30,15 @@ from uip2p.learning.plan import count_step
 from uip2p.learning.randomness import Draw
 from uip2p.models.settings import Settings
 
-SIZES, BATCHES, SIDES, RANKS = (32, 64, 96, 128), (1, 2, 4, 8, 16, 32), (0, 4, 8, 16), (1, 2)
+SIZES, BATCHES, SIDES, RANKS = (32, 64, 96, 128), (1, 2, 4, 8, 16, 32), (0, 4, 8, 16, 32), (1, 2)
 FULL_SIZES = (128, 256, 384, 512, 768)
 
 
 def step_of(models: Models, batch: int, side: int = 16) -> Callable[[], None]:
     """Forward and backward of the cycle, from a cache."""
     rows, _ = cached(models, rows_of(models, batch))
-    objective = CycleObjective(models.editor, [models.clip], CycleConfig(dropout=0.0, attention_side=side), Settings())
+    config = CycleConfig(dropout=0.0, attention_side=side, attention=0.5 if side else 0.0)
+    objective = CycleObjective(models.editor, [models.clip], config, Settings())
 
     def step() -> None:
         losses = objective(rows, Draw(1, 0, range(batch), models.editor.device)).losses
@@ -117,11 +118,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     models = miniature()
+    large = replace(models, size=256)  # so that there are maps of 32 × 32
     sizes = {size: step_of(replace(models, size=size), 8) for size in SIZES}
     figures: dict[str, Any] = {
         "resolution": measured(sizes, [8] * len(SIZES), args.rounds),
         "batch": measured({batch: step_of(models, batch) for batch in BATCHES}, BATCHES, args.rounds),
-        "captured layers": measured({side: step_of(models, 8, side) for side in SIDES}, [8] * len(SIDES), args.rounds),
+        "captured layers": measured({side: step_of(large, 1, side) for side in SIDES}, [1] * len(SIDES), args.rounds),
         "ranks": [{"at": ranks, "pictures_per_second": over_ranks(ranks)} for ranks in RANKS],
         "resolution, Stable Diffusion 1.5, counted": counted(),
     }

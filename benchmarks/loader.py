@@ -48,6 +48,9 @@ class Networks:
         self.editor = SimpleNamespace(device=CPU, text_encoder=torch.nn.Identity(), posterior=self.posterior, read=read)
         self.encoders = [SimpleNamespace(embed_images=embed, embed_texts=embed)]
 
+    def source(self, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        return x
+
     @staticmethod
     def posterior(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return torch.randn(len(x), 4, SIZE // 8, SIZE // 8), torch.rand(len(x), 4, SIZE // 8, SIZE // 8)

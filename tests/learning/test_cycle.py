@@ -276,3 +276,10 @@ print("clean")
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip().endswith("clean"), done.stderr
+
+
+def test_a_side_that_no_map_has_is_an_error_where_the_loss_is_asked_for():
+    with pytest.raises(UserError, match="attention_side is 1, and at this size no cross-attention map"):
+        build(CycleConfig(attention_side=1))(BATCH, DRAW)
+    losses = build(CycleConfig(attention_side=1, attention=0.0))(BATCH, DRAW).losses
+    assert losses["attention"].tolist() == [0, 0, 0]

@@ -100,8 +100,7 @@ class CycleObjective(nn.Module):
             warm = warming.to(x)
             losses["direction"], losses["similarity"] = ((1 - warm) * losses[k] for k in ("direction", "similarity"))
             losses["identity"] = warm * root_mean_square((edited - source).flatten(1))
-        attention = attention_loss(forward_tap.maps, reverse_tap.maps, config.attention_reduce, config.attention_maps)
-        losses["attention"] = config.attention * attention
+        losses["attention"] = config.attention * self.attention_apart(forward_tap, reverse_tap)
         if config.firm:
             execution, consistency = logs["clip_direction"], logs["clip_return"]
             edits, keeps = firm_weights(execution, consistency)
@@ -113,6 +112,18 @@ class CycleObjective(nn.Module):
         if config.base_direction:
             losses["base_direction"] = config.base_direction * self.base_direction_loss(batch, draw, z, z_e)
         return Outcome(losses, logs)
+
+    def attention_apart(self, forward: Tap, reverse: Tap) -> Tensor:
+        """L_attn, [B]. UserError: no layer is small enough to be read, and the loss is asked for."""
+        config = self.config
+        if forward.maps:
+            return attention_loss(forward.maps, reverse.maps, config.attention_reduce, config.attention_maps)
+        if config.attention:
+            raise UserError(
+                f"loss.attention_side is {config.attention_side}, and at this size no cross-attention map has so few "
+                "positions a side: raise it, or set loss.attention to 0."
+            )
+        return forward.content.new_zeros(len(forward.content), dtype=torch.float32)
 
     def source(self, x: Tensor, c: Tensor) -> Tensor:
         """The picture as the losses compare it, from x [B, 3, H, W] and its latents c: x, or z without its noise."""

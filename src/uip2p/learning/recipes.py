@@ -26,7 +26,7 @@ from uip2p.learning.paired import PairedConfig, PairedObjective
 from uip2p.learning.trainer import TrainConfig
 from uip2p.models import hub
 from uip2p.models.clip import ClipConfig, build_clip, build_latent_clip, load_clip
-from uip2p.models.folder import Settings, load_autoencoder, load_pipeline, load_tiny_decoder, quiet
+from uip2p.models.folder import DTYPES, Settings, load_autoencoder, load_pipeline, load_tiny_decoder, quiet
 from uip2p.models.latent_editor import LatentEditor
 from uip2p.models.lora import LoraConfig
 from uip2p.models.miniature import (
@@ -44,7 +44,6 @@ from uip2p.scenes.language import vocabulary
 from uip2p.scenes.world import World
 
 SPLITS = ("train", "validation")
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PACKAGE = Path(__file__).parent.parent
 RECIPES = PACKAGE / "recipes"
 # Where a stage of the family `mini` is found when the run's own root has none: what ships with the package. Another
