@@ -30,7 +30,7 @@ from uip2p.learning.plan import count_step
 from uip2p.learning.randomness import Draw
 from uip2p.models.settings import Settings
 
-SIZES, BATCHES, SIDES, RANKS = (32, 64, 96, 128), (1, 2, 4, 8, 16, 32), (0, 4, 8, 16, 32), (1, 2)
+SIZES, BATCHES, SIDES, RANKS = (32, 64, 96, 128), (1, 2, 4, 8, 16, 32), (0, 16, 32), (1, 2)
 FULL_SIZES = (128, 256, 384, 512, 768)
 
 
