@@ -66,7 +66,7 @@ def over_ranks(ranks: int, images: int = 1280) -> float:
     with tempfile.TemporaryDirectory() as root:
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
         command += ["-m", "uip2p.cli", "train", "--recipe", "mini-demo", "--root", root]
-        for setting in (f"steps={steps}", "batch_size=32", "log_every=5", "sample_every_images=0"):
+        for setting in (f"steps={steps}", "batch_size=32", "log_every=5", "sample_every_images=0", "warmup_steps=0"):
             command += ["--set", f"train.{setting}"]
         quiet = {"env": {**os.environ, "OMP_NUM_THREADS": "1"}, "capture_output": True, "text": True}
         done = subprocess.run(command, **quiet)  # type: ignore[call-overload]

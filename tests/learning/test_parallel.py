@@ -193,7 +193,7 @@ def test_two_nodes_by_torchrun(models, alone, tmp_path):  # noqa: F811
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    out, kept = tmp_path / "run", {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    out, kept = tmp_path / "run", {**os.environ, "OMP_NUM_THREADS": "1"}
     kept["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
 
     def start(name):

@@ -312,7 +312,7 @@ def test_two_processes_train_what_one_trains(tmp_path):
     for name, launcher in (("one", []), ("two", ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"])):
         script = tmp_path / f"{name}.py"
         script.write_text(PAIR.format(here=str(Path(__file__).parent), out=str(tmp_path / name)))
-        environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         done = subprocess.run([sys.executable, *launcher, str(script)], capture_output=True, text=True, env=environment)
         assert done.returncode == 0, done.stderr
     one, two = (weights(tmp_path / name) for name in ("one", "two"))

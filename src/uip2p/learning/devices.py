@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import Any
 
@@ -23,7 +24,9 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")  # its successor is not in torch 2.6
     ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
     precision = "no" if config.precision == "fp32" else config.precision
-    return Accelerator(mixed_precision=precision, kwargs_handlers=[ddp])
+    # Asked for by name: else accelerate, started by torchrun where there is no GPU, takes each process for a run alone.
+    only_cpu = int(os.environ.get("WORLD_SIZE", 1)) > 1 and not torch.accelerator.is_available()
+    return Accelerator(mixed_precision=precision, kwargs_handlers=[ddp], cpu=only_cpu)
 
 
 def check_devices(config: TrainConfig, objective: Any, devices: int) -> None:
