@@ -162,6 +162,19 @@ def test_the_same_trajectory_by_compiled_ways(models, plain, tmp_path, options, 
     assert apart(plain, trajectory(models, tmp_path / "run", *options)) < tolerance
 
 
+def test_an_editor_goes_on_bit_for_bit(models, tmp_path):
+    """Its convolutions lie in NHWC; what a file gives back does not."""
+    options = ("train.save_every=3", "train.precision=fp32", "train.export=last")
+    assert train(models, "sd15-ip2p", tmp_path / "whole", "train.steps=6", *options) == 0
+    for steps in (3, 6):
+        assert train(models, "sd15-ip2p", tmp_path / "resumed", f"train.steps={steps}", *options) == 0
+    for file in ("model", "ema", "optimizer"):
+        whole, resumed = (load_file(tmp_path / run / f"checkpoints/step-00000006/{file}.safetensors")
+                          for run in ("whole", "resumed"))  # fmt: skip
+        assert whole.keys() == resumed.keys()
+        assert all(torch.equal(whole[name], resumed[name]) for name in whole), file
+
+
 @pytest.mark.slow
 def test_moments_in_8_bits_are_resumed_bit_for_bit(models, tmp_path):
     pytest.importorskip("torchao")

@@ -58,9 +58,10 @@ def all_whole(tensors: Mapping[str, Tensor], keep: bool = True) -> dict[str, Ten
 
 
 def like(value: Tensor, target: Tensor) -> Tensor:
-    """A whole tensor, shared out as `target` is."""
+    """A whole tensor, laid out and shared out as `target` is: a fused optimizer goes through weights and moments as
+    they lie, and would not see that one is NHWC and the other NCHW."""
     if not isinstance(target, DTensor):
-        return value
+        return torch.empty_like(target, dtype=value.dtype, device=value.device).copy_(value)
     return distribute_tensor(value.to(target.device), target.device_mesh, target.placements)
 
 

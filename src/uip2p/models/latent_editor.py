@@ -124,6 +124,7 @@ class LatentEditor(nn.Module):
     def predict(self, noisy: Tensor, image: Tensor | None, t: Tensor, told: Reading, tap: Tap | None = None) -> Tensor:
         """U([z_t, c], t, F): ε̂ or v̂. image None is a text-to-image UNet, without the second half of the input."""
         inputs = noisy if image is None else torch.cat([noisy, image], dim=1)
+        inputs = inputs.contiguous(memory_format=torch.channels_last)  # weights in FSDP2's shards cannot be
         return ask(self.unet, inputs, t, told, self.factor, tap)
 
     def estimate(self, noisy: Tensor, image: Tensor | None, t: Tensor, told: Reading, tap: Tap | None = None) -> Tensor:
