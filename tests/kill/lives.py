@@ -41,9 +41,12 @@ def life(out: Path, death: str | None, workers: int, changes: dict) -> None:
     train(objective, Discs(0), TrainConfig(**CONFIG | changes, workers=workers), out, Discs(1))
 
 
-def live_together(out: Path, deaths: dict[int, str] | None = None, timeout: float = 300, **changes) -> list[int]:
-    """Two processes train together; exit codes by rank. deaths: by rank. Their output is in `out`.log.<rank>."""
-    log = out.with_name(f"{out.name}.log")
+def live_together(
+    out: Path, deaths: dict[int, str] | None = None, timeout: float = 300, log: Path | None = None, **changes
+) -> list[int]:
+    """Two processes train together; exit codes by rank. deaths: by rank. Their output is in `log`.<rank>, by default
+    beside `out`."""
+    log = log or out.with_name(f"{out.name}.log")
     return exit_codes(start_ranks(rank_life, (out, deaths or {}, changes), log), timeout)
 
 

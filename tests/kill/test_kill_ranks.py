@@ -85,13 +85,15 @@ def test_a_full_disk_stops_all_and_costs_nothing(tmp_path):
         pytest.skip("only root may mount a small disk, and not everywhere")
     quiet = dict(validate_every=0, sample_every_images=0, snapshot_every_images=0, log_every=100)
     try:
-        out, filler = place / "run", place / "filler"
-        assert live_together(out, {0: f"fill 5 {filler}"}, **quiet) == [GAVE_UP, GAVE_UP]
+        out, filler, log = place / "run", place / "filler", tmp_path / "run.log"  # what is said lies on another disk
+        assert live_together(out, {0: f"fill 5 {filler}"}, log=log, **quiet) == [GAVE_UP, GAVE_UP]
         for rank in (0, 1):
-            assert "step-00000008: could not be written" in said(out, rank) and "MiB are free" in said(out, rank)
+            words = said(tmp_path / "run", rank)
+            assert "step-00000008: could not be written" in words and "MiB are free" in words
         assert [path.name for path in (out / "checkpoints").iterdir()] == ["step-00000004"]
         filler.unlink()
-        assert live_together(out, **quiet) == [0, 0] and "going on from step 4 of 20" in said(out)
+        assert live_together(out, log=log, **quiet) == [0, 0]
+        assert "going on from step 4 of 20" in said(tmp_path / "run")
         assert live_together(tmp_path / "whole", **quiet) == [0, 0]
         for name in ("checkpoints/step-00000020/model", "checkpoints/step-00000020/optimizer", "model/model"):
             one, two = (load_file(folder / f"{name}.safetensors") for folder in (out, tmp_path / "whole"))
