@@ -1,4 +1,4 @@
-"""EditRecord: the one row type. Every source of data ends in it, every objective of the method starts from it."""
+"""The rows of the project. Caption: what a captioned picture gives. EditRecord: what training takes."""
 
 from __future__ import annotations
 
@@ -21,3 +21,21 @@ class EditRecord:
     instruction: str
     edited_caption: str
     reverse_instruction: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """One caption of one picture, and what of an edit its source already has. The picture itself stays where it is.
+
+    id: the same in every copy of the data and unique in its source: a file's name, a shard and a key; where a picture
+    has several captions, the caption's number follows: "images/1.jpg#2".
+    image_id: of the picture, the same for all its captions.
+    instruction, edited_caption, reverse_instruction: "" where the source has none.
+    """
+
+    id: str
+    image_id: str
+    caption: str
+    instruction: str = ""
+    edited_caption: str = ""
+    reverse_instruction: str = ""

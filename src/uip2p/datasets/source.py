@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from uip2p.errors import UserError
-from uip2p.records import EditRecord
+from uip2p.records import Caption, EditRecord
 
 TEXTS = ("caption", "instruction", "edited_caption", "reverse_instruction")
 
@@ -25,6 +25,22 @@ class Source(Protocol):
 
     def record(self, row: int) -> EditRecord:
         """The row, its image a path or the bytes of a picture. UserError names the file, the row and the field."""
+
+
+class CaptionSource(Protocol):
+    """Captions 0 … len − 1 of pictures: what edits are written for. The captions of one picture follow each other."""
+
+    @property
+    def blocks(self) -> Sequence[int]:
+        """How many captions each block has that is cheap to read at once: shards, row groups, 1 for a file each."""
+
+    def __len__(self) -> int: ...
+
+    def caption(self, row: int) -> Caption:
+        """The row's texts; its picture is not opened. UserError names the file, the row and the field."""
+
+    def image(self, row: int) -> Any:
+        """The picture that the caption is of: a path, or the bytes of a file. UserError names the file and the row."""
 
 
 def to_record(fields: Mapping[str, Any], image: Any, where: str) -> EditRecord:
