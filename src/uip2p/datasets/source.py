@@ -32,7 +32,8 @@ class CaptionSource(Protocol):
 
     @property
     def blocks(self) -> Sequence[int]:
-        """How many captions each block has that is cheap to read at once: shards, row groups, 1 for a file each."""
+        """How many captions each block has that is cheap to read at once: shards, row groups, a picture where each is a
+        file. The captions of one picture are never in two blocks."""
 
     def __len__(self) -> int: ...
 
