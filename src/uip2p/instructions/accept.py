@@ -111,4 +111,10 @@ class Judge:
 def duplicates(rows: Iterable[tuple[str, str]]) -> list[bool]:
     """(image id, instruction) of each accepted edit, in the source's order → True for those whose picture has had the
     same instruction before, up to case, spaces and punctuation."""
-    raise NotImplementedError
+    seen: set[tuple[str, str]] = set()
+    found = []
+    for image, instruction in rows:
+        same = image, " ".join("".join(c if c.isalnum() else " " for c in instruction.casefold()).split())
+        found.append(same in seen)
+        seen.add(same)
+    return found
