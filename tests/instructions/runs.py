@@ -5,17 +5,20 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from collections import Counter
 from pathlib import Path
 
 from PIL import Image
 
-from uip2p.instructions.config import Config, SourceConfig
+from uip2p.instructions.config import Config, Engine, SourceConfig
+from uip2p.instructions.generate import generate
 from uip2p.instructions.shards import finished, place, read_journal, read_rows
 from uip2p.instructions.writer import Edit, Written
 from uip2p.learning.randomness import key
 
+WAIT = 0.002  # seconds for a caption in a life that is to be killed: 300 take 0.6
 COLORS = ("red", "blue", "green", "black", "white", "yellow")
 
 
@@ -95,3 +98,33 @@ def ids_done(out: Path) -> Counter[str]:
 
 def rows(out: Path, folder: str = "edits") -> list[dict]:
     return list(read_rows(out, folder))
+
+
+def life(source: Path, out: Path, death: str, workers: int) -> None:
+    os.setsid()
+    log = os.open(f"{out}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.environ["WAIT"] = str(WAIT)
+    if death:
+        _around(*death.split())
+    try:
+        generate(config(source), out, Engine(workers=workers), make_writer=ColorWriter)
+    except KeyboardInterrupt:
+        os._exit(130)
+
+
+def _around(kind: str, name: str, count: str) -> None:
+    """Die before or after the count-th file of that name is put in its place."""
+    move, seen = os.replace, []
+
+    def dying(source, target):
+        seen.extend([target] * (name in str(target)))
+        hit = name in str(target) and len(seen) == int(count)
+        if kind == "before" and hit:
+            os.kill(os.getpid(), signal.SIGKILL)
+        move(source, target)
+        if kind == "after" and hit:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    os.replace = dying
