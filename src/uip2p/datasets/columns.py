@@ -98,6 +98,12 @@ def to_caption(row: Mapping[str, Any], columns: Columns, image_id: str, number: 
     return Caption(image_id + number, image_id, **texts)
 
 
+def captions_of(value: Any) -> list[Any]:
+    """What a caption column holds for one picture, as a list of one or more: a picture without any has a missing one,
+    so that somebody asks for it and is told."""
+    return value if isinstance(value, list) and value else [None if value == [] else value]
+
+
 def _text(value: Any, column: str, where: str) -> str:
     if not isinstance(value, str):
         raise UserError(f"{where}: the field {column!r} must be text, got {repr(value)[:60]}.")
