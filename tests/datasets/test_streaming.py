@@ -64,7 +64,7 @@ def test_a_bad_row_comes_as_its_error_and_the_next_follows(tmp_path):
     source = open_captions(write_parquet(tmp_path / "a.parquet", rows))
     found = [caption for _, caption, _ in read(source, shards(source, 10)[0])]
     assert isinstance(found[2], UserError) and "a.parquet:0:2: the field 'caption' is missing" in str(found[2])
-    assert [caption.caption for caption in found if not isinstance(caption, UserError)] == [text(i) for i in (0, 1, 3, 4)]
+    assert [found[i].caption for i in (0, 1, 3, 4)] == [text(i) for i in (0, 1, 3, 4)]
 
 
 def streams(tmp_path):
@@ -164,7 +164,12 @@ def test_it_goes_on_from_any_position_and_looks_at_no_other_part(tmp_path, monke
     whole = [(position, caption.id) for position, caption, _ in islice(shuffled(stream, 5, window=4), 130)]
     touched = []
     real = type(stream).read
-    monkeypatch.setattr(type(stream), "read", lambda self, part, start=0: (touched.append(part), real(self, part, start))[1])
+
+    def noted(self, part, start=0):
+        touched.append(part)
+        return real(self, part, start)
+
+    monkeypatch.setattr(type(stream), "read", noted)
     for at in (0, 1, 9, 10, 37, 60, 119):
         touched.clear()
         position = type(whole[0][0])(*json.loads(json.dumps(whole[at][0])))

@@ -63,7 +63,7 @@ def find_columns(
     found: dict[str, str] = {}
     for field, usual in USUAL.items():
         holds = HOLDS.get(field, ("text", "any"))
-        lower = {name.lower(): name for name in reversed(there)}
+        lower = {name.lower(): name for name in reversed(list(there))}
         name = asked.get(field) or next((lower[name] for name in usual if name in lower), "")
         needed = field in asked or field in required
         if name and name not in there:
