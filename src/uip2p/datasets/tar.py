@@ -173,7 +173,7 @@ def contents(file: Path) -> list[Member]:
             for info in shard:
                 name = info.name.removeprefix("./")
                 if name.startswith("/") or ".." in name.split("/"):
-                    raise UserError(f"{file}: has a member {info.name!r}, which leads out of the archive: it is refused.")
+                    raise UserError(f"{file}: has a member {info.name!r}, which leads out of it: refused.")
                 folder, slash, base = name.rpartition("/")
                 key, _, kind = base.partition(".")
                 if info.isreg() and (part := parts.get(kind.lower())):

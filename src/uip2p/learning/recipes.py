@@ -134,9 +134,27 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     return tables
 
 
-def build(name: str, tables: dict[str, Any], root: Path, folder: Path | None = None) -> Run:
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The user's own records, and the file that says which of them were passed over."""
+
+    folder: Path
+    quarantine: Path | None
+
+    def records(self, data: DataConfig) -> tuple[OwnRecords, OwnRecords | None]:
+        """For training, and for validation where any are held out."""
+        train, validation = (
+            OwnRecords(self.folder, data.size, data.seed, split, data.validation, data.corrupt, self.quarantine)
+            for split in SPLITS
+        )
+        return train, validation or None
+
+
+def build(
+    name: str, tables: dict[str, Any], root: Path, folder: Path | None = None, out: Path | None = None
+) -> Run:
     """From a recipe's tables to a run. root: where earlier stages lie. folder: the user's own records, for `cycle` and
-    `latent-clip`."""
+    `latent-clip`. out: the run's folder, where its quarantine.jsonl goes."""
     family, _ = family_and_stage(name)
     kinds: dict[str, Callable[..., tuple[nn.Module, Any, Any]]] = {
         "autoencode": _autoencode,
@@ -158,7 +176,8 @@ def build(name: str, tables: dict[str, Any], root: Path, folder: Path | None = N
 
     train = read(TrainConfig, "train")
     torch.manual_seed(train.seed)
-    objective, dataset, validation = kinds[kind](read, look, folder)
+    own = None if folder is None else Own(folder, None if out is None else out / "quarantine.jsonl")
+    objective, dataset, validation = kinds[kind](read, look, own)
     return Run(objective, dataset, validation, train)
 
 
@@ -187,33 +206,32 @@ def find(reference: str, root: Path, family: str = "mini") -> str:
     return hub.NAMES.get(reference, reference)
 
 
-def _autoencode(read: Callable, look: Callable[[str], str], folder: Path | None):
+def _autoencode(read: Callable, look: Callable[[str], str], own: Own | None):
     data, config = read(DataConfig, "data"), read(AutoencoderConfig, "model")
     train, validation = Captioned(data, "train"), Captioned(data, "validation")
     pictures = [validation[index]["image"] for index in range(128)]
     return AutoencodeObjective(build_autoencoder(config), read(AutoencodeConfig, "loss"), pictures), train, validation
 
 
-def _contrast(read: Callable, look: Callable[[str], str], folder: Path | None):
+def _contrast(read: Callable, look: Callable[[str], str], own: Own | None):
     data = read(DataConfig, "data")
     clip = build_clip(read(ClipConfig, "model"), build_tokenizer(vocabulary()))
     train, validation = Captioned(data, "train", negatives=True), Captioned(data, "validation", negatives=True)
     return ContrastObjective(clip, read(ContrastConfig, "loss")), train, validation
 
 
-def _latent_clip(read: Callable, look: Callable[[str], str], folder: Path | None):
+def _latent_clip(read: Callable, look: Callable[[str], str], own: Own | None):
     data, config = read(DataConfig, "data"), read(LatentEncoderConfig, "model")
     vae, teacher = load_autoencoder(look(config.autoencoder)), load_clip(look(config.clip))
     side = data.size // 2 ** (len(vae.config.block_out_channels) - 1)
     student = build_latent_clip(teacher, vae.config.latent_channels, side)
     objective = LatentClipObjective(student, teacher, vae, read(LatentClipConfig, "loss"))
-    if folder is not None:
-        own = [OwnRecords(folder, data.size, data.seed, split, data.validation) for split in SPLITS]
-        return objective, own[0], own[1] or None
+    if own is not None:
+        return objective, *own.records(data)
     return objective, Captioned(data, "train"), Captioned(data, "validation")
 
 
-def _denoise(read: Callable, look: Callable[[str], str], folder: Path | None):
+def _denoise(read: Callable, look: Callable[[str], str], own: Own | None):
     data, config = read(DataConfig, "data"), read(BaseConfig, "model")
     vae = AutoencoderKL.from_pretrained(look(config.autoencoder), torch_dtype=torch.float32)
     tokenizer = build_tokenizer(vocabulary())
@@ -226,26 +244,25 @@ def _denoise(read: Callable, look: Callable[[str], str], folder: Path | None):
     return DenoiseObjective(editor, loss, _settings(read, data)), train, validation
 
 
-def _cycle(read: Callable, look: Callable[[str], str], folder: Path | None):
+def _cycle(read: Callable, look: Callable[[str], str], own: Own | None):
     data, config = read(DataConfig, "data"), read(EditorConfig, "model")
-    if data.own and folder is None:
+    if data.own and own is None:
         raise UserError("this recipe is for pictures of your own: give their folder with --data DIR.")
     if config.frozen != "fp32" and read(TrainConfig, "train").precision == "fp32":
         raise UserError(f'model.frozen = "{config.frozen}" goes with train.precision = "bf16" or "fp16", not "fp32".')
     clips = [load_clip(look(reference)).to(DTYPES[config.frozen]) for reference in config.clips]
     objective = CycleObjective(
-        _editor(config, look), clips, read(CycleConfig, "loss"), _settings(read, data, folder is None)
+        _editor(config, look), clips, read(CycleConfig, "loss"), _settings(read, data, own is None)
     )
     if config.compile:
         for clip in clips:
             clip.model.vision_model.compile()
-    if folder is not None and is_cache(folder):
+    if own is not None and is_cache(own.folder):
         made_with = cache_key(config, data, look)
-        cached = [CachedRecords(folder, made_with, data.seed, split, data.validation) for split in SPLITS]
+        cached = [CachedRecords(own.folder, made_with, data.seed, split, data.validation) for split in SPLITS]
         return objective, cached[0], cached[1] or None
-    if folder is not None:
-        own = [OwnRecords(folder, data.size, data.seed, split, data.validation) for split in SPLITS]
-        return objective, own[0], own[1] or None
+    if own is not None:
+        return objective, *own.records(data)
     return objective, Unpaired(data, "train"), Unpaired(data, "validation")
 
 
@@ -260,7 +277,7 @@ def cache_key(config: EditorConfig, data: DataConfig, look: Callable[[str], str]
     return {"base": named(config.base), "vae": vae, "clips": clips, "size": data.size}
 
 
-def _paired(read: Callable, look: Callable[[str], str], folder: Path | None):
+def _paired(read: Callable, look: Callable[[str], str], own: Own | None):
     from uip2p.scenes.faults import Faults, Triplets  # what draws targets is imported for the baselines alone
 
     data, config, faults = read(DataConfig, "data"), read(EditorConfig, "model"), read(Faults, "faults")
