@@ -1,14 +1,17 @@
-"""Where EditRecords come from: one reader a source. `open_records` finds the reader for a path."""
+"""Where EditRecords and captions come from: one reader a source. `open_records` and `open_captions` find it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from uip2p.datasets.folder import FolderSource
+from uip2p.datasets.opening import open_captions
 from uip2p.datasets.parquet import ParquetSource
 from uip2p.datasets.source import Source
 from uip2p.datasets.tar import TarSource
 from uip2p.errors import UserError
+
+__all__ = ["open_captions", "open_records"]
 
 
 def open_records(path: str | Path) -> Source:
