@@ -44,8 +44,8 @@ class Batches(threading.Thread):
             for temperature in {call[3] for call in calls}:
                 alike = [call for call in calls if call[3] == temperature]
                 try:
-                    most = max(call[2] for call in alike)
-                    made = self.llm.complete([call[0] for call in alike], [call[1] for call in alike], most, temperature)
+                    prompts, seeds, limits = ([call[part] for call in alike] for part in (0, 1, 2))
+                    made = self.llm.complete(prompts, seeds, max(limits), temperature)
                     for call, one in zip(alike, made, strict=True):
                         call[4].set_result(one)
                 except Exception as error:
@@ -68,10 +68,11 @@ class Handler(BaseHTTPRequestHandler):
         prompt = self.batches.llm.render(request["messages"])
         made = self.batches.ask(prompt, int(request.get("seed") or 0), limit, float(request.get("temperature") or 0))
         message = {"role": "assistant", "content": made.text}
+        finish = "length" if made.tokens_out >= limit else "stop"
         usage = {"prompt_tokens": made.tokens_in, "completion_tokens": made.tokens_out}
         self.send(200, {
             "id": "chatcmpl", "object": "chat.completion", "created": int(time.time()), "model": self.model,
-            "choices": [{"index": 0, "message": message, "finish_reason": "length" if made.tokens_out >= limit else "stop"}],
+            "choices": [{"index": 0, "message": message, "finish_reason": finish}],
             "usage": {**usage, "total_tokens": made.tokens_in + made.tokens_out},
         })  # fmt: skip
 

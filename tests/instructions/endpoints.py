@@ -70,7 +70,8 @@ class Handler(BaseHTTPRequestHandler):
                 server.now -= 1
         data = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
         self.send_response(answer.status)
-        for name, value in {"content-type": "application/json", "content-length": str(len(data)), **answer.headers}.items():
+        usual = {"content-type": "application/json", "content-length": str(len(data))}
+        for name, value in {**usual, **answer.headers}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
@@ -112,12 +113,12 @@ def refusal(status: int, message: str, headers: dict[str, str] | None = None, **
 
 COLORS = ("red", "blue", "green", "white", "black", "yellow", "brown", "gray", "orange", "purple")
 THINGS = ("car", "boat", "bench", "door", "dress", "umbrella", "chair", "bicycle", "truck", "jacket")
-PLACES = ("a park", "a street", "a garden", "a harbor", "a forest", "a kitchen", "a station", "a beach", "a field", "a yard")
+PLACES = ("park", "street", "garden", "harbor", "forest", "kitchen", "station", "beach", "field", "yard")
 
 
 def captions(count: int) -> list[str]:
     """Up to 1,000 different captions, each of which `recolor` can edit."""
-    every = [f"A {color} {thing} in {place}" for place in PLACES for thing in THINGS for color in COLORS]
+    every = [f"A {color} {thing} in a {place}" for place in PLACES for thing in THINGS for color in COLORS]
     return every[:count]
 
 

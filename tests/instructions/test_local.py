@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -78,10 +79,9 @@ def test_an_answer_does_not_depend_on_its_batch(words, window, temperature):
     prompts = [llm.render([{"role": "system", "content": told}, {"role": "user", "content": asked * (1 + n % 3)}])
                for n, asked in enumerate(QUESTIONS)]  # fmt: skip
     alone = [LanguageModel(llm.model, words).complete([one], [n], 24, temperature)[0] for n, one in enumerate(prompts)]
-    assert llm.kept[1] is None
     together = llm.complete(prompts, list(range(6)), 24, temperature)
     kept = llm.kept
-    assert len(kept[0]) > 32
+    assert (len(kept[0]) > 32) == (window == 4096)
     again = llm.complete(prompts[3:], [3, 4, 5], 24, temperature)
     assert llm.kept is kept
     assert together == alone and again == alone[3:]
@@ -95,8 +95,11 @@ def test_sampling_draws_from_the_softmax_by_the_seed(untaught):
         wanted = (untaught.model(ids).logits[0, -1] / 0.5).softmax(0)
     drawn = untaught.complete([prompt] * 400, list(range(400)), 1, 0.5)
     assert drawn[:5] == untaught.complete([prompt] * 5, list(range(5)), 1, 0.5)
-    top = untaught.tokenizer.decode(wanted.argmax(), skip_special_tokens=True)
-    share, likely = sum(each.text == top for each in drawn) / 400, wanted.max().item()
+    likely = Counter()  # of texts: several tokens are a piece of a character, and look alike
+    for token, chance in enumerate(wanted.tolist()):
+        likely[untaught.tokenizer.decode([token], skip_special_tokens=True)] += chance
+    text, likely = likely.most_common(1)[0]
+    share = sum(each.text == text for each in drawn) / 400
     assert 0.05 < likely < 0.95
     assert abs(share - likely) < 4 * (likely * (1 - likely) / 400) ** 0.5
 
@@ -104,7 +107,8 @@ def test_sampling_draws_from_the_softmax_by_the_seed(untaught):
 def test_a_template_without_a_system_role_is_told_the_rules_in_the_first_question(words):
     """Gemma's raises an error; others leave the rules out, and say nothing."""
     told = [{"role": "user", "content": "Be short.\n\nOne?"}, *MESSAGES[2:]]
-    silent = tiny_llm.GEMMA.replace("{{ raise_exception('System role not supported') }}", "{% set messages = messages[1:] %}")
+    told_off, left_out = "{{ raise_exception('System role not supported') }}", "{% set messages = messages[1:] %}"
+    silent = tiny_llm.GEMMA.replace(told_off, left_out)
     for template in (tiny_llm.GEMMA, silent):
         words = tiny_llm.tokenizer(QUESTIONS, template)
         llm = LanguageModel(tiny_llm.gemma2(words), words)
@@ -152,6 +156,6 @@ def test_a_gguf_file():
     pytest.importorskip("gguf")
     writer = LocalWriter(config(smollm2(), prompts="small", batch_size=4))
     assert writer.name == "gguf"
-    texts = ["A brown dog runs on the beach .", "A man in a red shirt rides a bicycle", "A white boat on a lake", "Two cats"]
+    texts = ["A brown dog runs on the beach .", "A man in a red shirt rides", "A white boat on a lake", "Two cats"]
     found = list(writer.write([(row, Caption(f"{row}", f"{row}", text)) for row, text in enumerate(texts)]))
     assert sum(bool(each.edits) for each in found) >= 2, [each.error for each in found]

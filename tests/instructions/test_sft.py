@@ -23,13 +23,13 @@ pytest.importorskip("pyarrow")
 
 @pytest.fixture
 def out(tmp_path) -> Path:
-    """A run's folder: 60 captions of 30 pictures in two shards, two edits each; nothing of the last one was accepted."""
+    """A run's folder: 60 captions of 30 pictures in two shards, two edits each; none of the last one was accepted."""
     about = {"writer": "endpoint", "model": "m", "prompt": "p", "seed": 0}
     texts = captions(60)
     for number in (0, 1):
         rows = [
-            {"row": row, "id": f"{row // 2}.jpg#{row % 2}", "image_id": f"{row // 2}.jpg", "caption": texts[row], **about,
-             **recolor(texts[row], which)}
+            {"row": row, "id": f"{row // 2}.jpg#{row % 2}", "image_id": f"{row // 2}.jpg", "caption": texts[row],
+             **about, **recolor(texts[row], which)}
             for row in range(30 * number, 30 * number + 30) for which in (1, 2) if row < 59
         ]  # fmt: skip
         write_rows(place(tmp_path / "out", "edits", number), iter(rows))
@@ -83,7 +83,7 @@ def test_nothing_to_export(out, tmp_path):
         export(tmp_path, tmp_path / "a.jsonl")
     with pytest.raises(UserError, match="validation"):
         export(out, tmp_path / "a.jsonl", validation=1.0)
-    with pytest.raises(UserError, match="no prompt|cannot be read"):
+    with pytest.raises(UserError, match="cannot be read"):
         export(out, tmp_path / "a.jsonl", prompts="none")
     for number in (0, 1):
         write_rows(place(out, "edits", number), iter([]))

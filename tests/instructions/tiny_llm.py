@@ -10,7 +10,8 @@ from transformers import Gemma2Config, Gemma2ForCausalLM, PreTrainedTokenizerFas
 
 # Gemma 2's own: turns, no system role.
 GEMMA = (
-    "{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{{ bos_token }}"
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
     "{% for message in messages %}"
     "{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
     "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
@@ -27,7 +28,9 @@ def tokenizer(corpus: list[str], template: str | None = GEMMA) -> PreTrainedToke
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=500, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=500, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
+    )  # fmt: skip
     bpe.train_from_iterator(corpus, trainer)
     names = {"pad_token": "<pad>", "bos_token": "<bos>", "eos_token": "<eos>"}
     made = PreTrainedTokenizerFast(tokenizer_object=bpe, additional_special_tokens=SPECIAL[3:], **names)
@@ -42,7 +45,7 @@ def gemma2(words: PreTrainedTokenizerFast, seed: int = 0, window: int = 4096) ->
         vocab_size=len(words), hidden_size=48, intermediate_size=96, num_hidden_layers=2, num_attention_heads=2,
         num_key_value_heads=1, head_dim=24, sliding_window=window, query_pre_attn_scalar=24, initializer_range=0.2,
         max_position_embeddings=2048, pad_token_id=words.pad_token_id, bos_token_id=words.bos_token_id,
-        eos_token_id=words.convert_tokens_to_ids("<end_of_turn>"),
+        eos_token_id=words.convert_tokens_to_ids("<end_of_turn>"), tie_word_embeddings=False,
     )  # fmt: skip
     return Gemma2ForCausalLM(config).eval()
 

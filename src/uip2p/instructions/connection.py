@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from uip2p.errors import UserError, first_line
+from uip2p.errors import UserError
 from uip2p.instructions.answers import InvalidAnswer, schema
 from uip2p.instructions.prompts import Prompt
 from uip2p.instructions.writer import Mode
@@ -249,7 +249,7 @@ class Connection:
                 f"{self._where()} has no model {self.config.model!r}, or is the address of something else ({said}): "
                 "check model and base_url."
             )
-        if status == 402 or "insufficient_quota" in said:
+        if status == 402 or error.code == "insufficient_quota":
             return UserError(f"{self._where()} wants to be paid first ({said}). Then go on with the same command.")
         if status in (408, 409, 425, 429) or status >= 500:
             after = retry_after(error.response.headers)
@@ -264,8 +264,8 @@ class Connection:
         return self.config.base_url or "the endpoint"
 
     def _said(self, error: BaseException) -> str:
-        """A line of an error, without the key, should a server repeat it."""
-        said = first_line(error)[:300]
+        """What an error says, on a line, without the key, should a server repeat it."""
+        said = " ".join(str(error).split())[:500] or type(error).__name__
         return said.replace(self.key, "…") if self.key else said
 
 

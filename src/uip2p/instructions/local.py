@@ -115,7 +115,8 @@ class LanguageModel:
             tokenizer = AutoTokenizer.from_pretrained(name, **options)
             model = AutoModelForCausalLM.from_pretrained(name, dtype=DTYPES[dtype], **options)
         except ImportError as error:
-            raise UserError(f"{path}: {first_line(error)} To install what it needs: pip install 'uip2p[llm]'.") from None
+            said = first_line(error).rstrip(".")
+            raise UserError(f"{path}: {said}. To install what it needs: pip install 'uip2p[llm]'.") from None
         except Exception as error:  # of transformers, tokenizers, gguf, the hub's client and the system
             raise UserError(
                 f"{path}: cannot be loaded as a language model ({first_line(error)}). Give a hub id such as {GEMMA2} "
@@ -125,7 +126,7 @@ class LanguageModel:
 
     def render(self, messages: Messages) -> str:
         """The prompt's text, by the tokenizer's chat template. Gemma's has no system role, and some leave it out
-        without a word: there the rules are told in the first question. Without a template: plain questions and answers."""
+        without a word: there the rules are told in the first question. Without a template: questions and answers."""
         if not self.tokenizer.chat_template:
             names = {"system": "{}\n\n", "user": "Question: {}\n", "assistant": "Answer: {}\n\n"}
             return "".join(names[part["role"]].format(part["content"]) for part in messages) + "Answer:"
@@ -153,7 +154,7 @@ class LanguageModel:
             return []
         special = not self.tokenizer.chat_template  # a template writes the first token itself
         tokens = [self.tokenizer(prompt, add_special_tokens=special)["input_ids"] for prompt in prompts]
-        shared, cache = self._shared(tokens)
+        shared, cache = self._shared(tokens, max_tokens)
         longest, pad, device = max(map(len, tokens)), self.tokenizer.pad_token_id, self.model.device
         # The padding comes after what is shared, whose keys and values lie at its beginning.
         padded = [row[:shared] + [pad] * (longest - len(row)) + row[shared:] for row in tokens]
@@ -176,9 +177,13 @@ class LanguageModel:
         ends = self.model.generation_config.eos_token_id
         return {self.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
 
-    def _shared(self, tokens: list[list[int]]) -> tuple[int, Any]:
+    def _shared(self, tokens: list[list[int]], max_tokens: int) -> tuple[int, Any]:
         """How many tokens all prompts begin with, and the LLM's keys and values of them, for each prompt its own. Rules
-        and examples are most of a prompt: they are read once, not once a caption."""
+        and examples are most of a prompt: they are read once, not once a caption. (Not where layers look only so far
+        that some of it falls out of their sight: the padding would push it out sooner.)"""
+        window = getattr(self.model.config, "sliding_window", None)
+        if window is not None and max(map(len, tokens)) + max_tokens > window:
+            return 0, None
         known, cache = self.kept
         if not known or any(row[: len(known)] != known or len(row) <= len(known) for row in tokens):
             first, last = min(tokens), max(tokens)
