@@ -86,7 +86,7 @@ def test_captions_that_moved_are_the_same_and_others_are_refused(source, tmp_pat
     small.rename(tmp_path / "moved")
     generate(config(tmp_path / "moved"), out, make_writer=ColorWriter, quiet=True)
     assert json.loads((out / "config.json").read_text())["source"]["path"] == str(tmp_path / "moved")
-    with pytest.raises(UserError, match="captions.last is '3.png#4' in this run, and is '59.png#4'"):
+    with pytest.raises(UserError, match="captions.last is '3.png#5' in this run, and is '59.png#5'"):
         generate(config(source), out, make_writer=ColorWriter, quiet=True)
 
 

@@ -15,9 +15,13 @@ __all__ = ["open_captions", "open_records"]
 
 
 def open_records(path: str | Path) -> Source:
-    """A folder with metadata.jsonl (or that file); a .parquet file or a folder of them; a WebDataset .tar or a folder
-    of them. UserError: none of these."""
+    """The folder of a run of `data generate`; a folder with metadata.jsonl (or that file); a .parquet file or a folder of
+    them; a WebDataset .tar or a folder of them. UserError: none of these."""
     path = Path(path)
+    if is_generated(path):
+        from uip2p.datasets.generated import GeneratedSource
+
+        return GeneratedSource(path)
     if path.suffix == ".jsonl" or (path / "metadata.jsonl").is_file():
         return FolderSource(path)
     for suffix, source in ((".parquet", ParquetSource), (".tar", TarSource)):
@@ -27,3 +31,9 @@ def open_records(path: str | Path) -> Source:
     if path.exists():
         raise UserError(f"{path}: holds no metadata.jsonl, no .parquet and no .tar: there must be one of these.")
     raise UserError(f"{path}: there is no such file or folder.")
+
+
+def is_generated(path: Path) -> bool:
+    """Whether a run of `uip2p data generate` wrote this folder."""
+    return (path / "config.json").is_file() and (path / "edits").is_dir()
+

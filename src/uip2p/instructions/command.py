@@ -41,9 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--limit", type=int, default=0, metavar="N", help="only the first N captions")
     add("--columns", nargs="+", default=[], metavar="FIELD=NAME", help="where the source calls a field otherwise: "
         "caption=text image=picture")  # fmt: skip
-    add("--layout", default="", help="how the source lies on the disk, where that cannot be seen")
-    add("--split", default="", help="of a Hugging Face data set")
-    add("--streaming", action="store_true", help="read a Hugging Face data set without keeping it")
+    add("--layout", help="how the source lies on the disk, where that cannot be seen: "
+        "folder, beside, parquet, webdataset, datasets, saved, ip2p, magicbrush")  # fmt: skip
+    add("--split", help="of a data set that has several")
+    add("--config", help="of a Hugging Face data set that has several")
+    add("--streaming", action="store_true", help="tars one after the other; a hub's data set without a copy of it")
+    add("--first-seed", action="store_true", help="ip2p: one picture for each prompt")
+    add("--descriptions", metavar="FILE", help="MagicBrush's file of captions")
     add("--copy-pictures", action="store_true", help="into OUT, which then needs the source no longer")
     add("--shard-rows", type=int, default=1000, metavar="N", help="captions in a shard (default: 1000)")
     add("--rule", action="append", default=[], metavar="NAME=VALUE", help="what is accepted, such as direction=0.2 or "
@@ -61,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
     from uip2p.instructions.generate import generate
 
     engine = Engine(args.engine, args.workers, args.ray_address)
-    counts = generate(read_config(args), args.out, engine)
+    counts = generate(read_config(args), args.out.absolute(), engine)
     print(summary(args.out, counts))
 
 
@@ -76,11 +80,19 @@ def read_config(args: argparse.Namespace) -> Any:
     theirs = args.mode == "reverse" or args.writer == "source"
     rules = apply_overrides({"skip": SOURCE_WROTE if theirs else ()}, args.rule)
     return Config(
-        SourceConfig(args.source, _columns(args.columns), args.layout, args.split, args.streaming),
+        SourceConfig(
+            _absolute(args.source), _columns(args.columns), args.layout, args.split, args.config, args.streaming,
+            args.first_seed, args.descriptions and _absolute(args.descriptions),
+        ),
         WriterConfig(args.writer, options(args.writer, given)),
         args.mode, args.seed, args.limit, args.shard_rows, args.copy_pictures,
         from_dict(Rules, rules, "--rule"),
     )  # fmt: skip
+
+
+def _absolute(path: str) -> str:
+    """A path that other processes, and a later training from elsewhere, find too; an id of a data set as it is."""
+    return str(Path(path).absolute()) if Path(path).exists() else path
 
 
 def _columns(pairs: list[str]) -> dict[str, str]:

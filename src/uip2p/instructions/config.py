@@ -20,12 +20,16 @@ class SourceConfig:
 
     path: str
     columns: dict[str, str] = field(default_factory=dict)
-    layout: str = ""
-    split: str = ""
+    layout: str | None = None
+    split: str | None = None
+    config: str | None = None
     streaming: bool = False
+    first_seed: bool = False
+    descriptions: str | None = None
 
     def open(self) -> CaptionSource | CaptionStream:
-        return open_captions(self.path, self.columns, self.layout, self.split, self.streaming)
+        options = to_dict(self)
+        return open_captions(options.pop("path"), **options)
 
 
 @dataclass(frozen=True, slots=True)

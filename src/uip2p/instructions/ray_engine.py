@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -80,5 +79,5 @@ class Actor:
             if not self.error:
                 counts = sum(self.worker.work([int(batch["shard"][0])]), Counts())
         except UserError as error:
-            return {"counts": [json.dumps(asdict(counts))], "error": [str(error)]}
-        return {"counts": [json.dumps(asdict(counts))], "error": [self.error]}
+            return {"counts": [json.dumps(counts.to_json())], "error": [str(error)]}
+        return {"counts": [json.dumps(counts.to_json())], "error": [self.error]}

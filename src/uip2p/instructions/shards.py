@@ -111,6 +111,9 @@ class Counts:
         total.seconds = round(total.seconds, 3)
         return total
 
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Counts:
         counters = {name: Counter(fields[name]) for name in ("rejected", "not_judged")}
@@ -234,7 +237,7 @@ def _encodable(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_counts(out: Path, number: int, counts: Counts) -> None:
-    checkpoint.replace_text(place(out, "shards", number), json.dumps(asdict(counts), indent=1) + "\n")
+    checkpoint.replace_text(place(out, "shards", number), json.dumps(counts.to_json(), indent=1) + "\n")
 
 
 # ---- reading a run's folder --------------------------------------------------------------------------
