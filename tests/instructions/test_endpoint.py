@@ -293,6 +293,11 @@ def test_captions_are_taken_a_few_ahead():
         assert not [thread for thread in threading.enumerate() if thread.name == "endpoint"] and threads > 1
 
 
+def test_without_captions_nothing_is_asked():
+    with serve(lambda _, request: right(request)) as server:
+        assert list(writer(server).write([])) == [] == server.requests
+
+
 def test_within_a_running_event_loop():
     async def notebook(server):
         return written(server, 3)

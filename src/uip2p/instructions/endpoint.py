@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from uip2p.errors import UserError
@@ -41,6 +41,10 @@ class EndpointWriter:
 
     def write(self, captions: Iterable[tuple[int, Caption]], mode: Mode = "full") -> Iterator[Written]:
         numbered = iter(captions)
+        first = list(islice(numbered, 1))
+        if not first:
+            return  # without asking an example for nothing
+        numbered = chain(first, numbered)
         pending: set[Future] = set()
         with EventLoop() as loop:
             run = _Run(self, mode)
