@@ -1,0 +1,282 @@
+"""One call of an OpenAI-compatible endpoint: what is sent, what an error means, what it cost."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from dataclasses import dataclass, fields
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
+
+from uip2p.errors import UserError
+from uip2p.instructions.answers import InvalidAnswer, schema
+from uip2p.instructions.prompts import Prompt
+from uip2p.instructions.writer import Mode
+
+Structured = Literal["auto", "json_schema", "json_object", "text"]
+EXAMPLE = {
+    "full": '{"caption": "A red car in front of a white house", "edits": 1}',
+    "reverse": '{"caption": "A red car", "instruction": "make the car blue", "edited_caption": "A blue car"}',
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointConfig:
+    """How an endpoint is asked. Prices are the provider's, per million tokens, in any currency: that of max_cost."""
+
+    model: str
+    base_url: str = ""  # such as http://localhost:8000/v1; "": OpenAI's own
+    api_key_env: str = "OPENAI_API_KEY"  # the variable that holds the key; local servers need none
+    edits: int = 4  # asked for in one call
+    temperature: float = 0.7
+    max_tokens: int = 1024  # of an answer
+    concurrency: int = 16  # calls at a time
+    timeout: float = 120.0  # seconds for a call
+    tries: int = 8  # for a caption, where the endpoint fails
+    invalid_tries: int = 3  # for a caption, where its answer holds no valid edit
+    pause: float = 1.0  # seconds; before try k + 1: a random part of pause · 2^k, and what the server asks for
+    longest_pause: float = 60.0
+    structured: Structured = "auto"  # auto: the strictest that the server takes
+    max_calls: int | None = None
+    max_cost: float | None = None
+    price_in: float | None = None
+    price_out: float | None = None
+    prompts: str = "default"  # see prompts/__init__.py
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, least = getattr(self, field.name), 0 if field.name in ("temperature", "price_in", "price_out") else 1
+            least = 0.001 if isinstance(value, float) and least else least
+            if isinstance(value, int | float) and field.name not in ("pause", "longest_pause") and (
+                not math.isfinite(value) or value < least
+            ):  # fmt: skip
+                raise UserError(f"{field.name} is {value}: give a number from {least} up.")
+        if self.structured not in get_args(Structured):
+            raise UserError(f"structured is {self.structured!r}: choose {', '.join(get_args(Structured))}.")
+        if self.max_cost is not None and (self.price_in is None or self.price_out is None):
+            raise UserError("a cap on cost needs price_in and price_out, the provider's prices per million tokens.")
+        if self.base_url and urlsplit(self.base_url).scheme not in ("http", "https"):
+            raise UserError(f"base_url is {self.base_url!r}: give an address such as http://localhost:8000/v1.")
+        if "@" in urlsplit(self.base_url).netloc:
+            raise UserError("base_url holds a password: put it into the environment, in the variable of api_key_env.")
+
+
+# What of it may change when a run goes on: nothing that is written depends on it.
+FREE = frozenset(("base_url", "api_key_env", "concurrency", "timeout", "tries", "pause", "longest_pause", "max_calls",
+                  "max_cost", "price_in", "price_out"))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Reply:
+    """refused: why the model, or a filter around it, would not answer."""
+
+    text: str
+    refused: str
+    tokens_in: int
+    tokens_out: int
+
+
+class Retry(Exception):
+    """The call failed, and asking again may help. after: seconds that the server wants us to wait. away: it is the
+    endpoint that is away or overrun, whatever the caption."""
+
+    def __init__(self, reason: str, after: float = 0.0, away: bool = False):
+        super().__init__(reason)
+        self.after, self.away = after, away
+
+
+class Declined(Exception):
+    """The endpoint will not answer this question, however often it is asked."""
+
+
+class Budget:
+    """What was spent, and the caps on it. A call sets aside the most that it can cost, and gives back what it did not,
+    so the cap holds with any number of calls at a time. One thread.
+
+    calls, tokens_in, tokens_out: what the run has spent already, in a life before."""
+
+    def __init__(self, config: EndpointConfig, calls: int = 0, tokens_in: int = 0, tokens_out: int = 0):
+        self.config, self.calls, self.aside = config, calls, 0.0
+        self.cost = self.price(tokens_in, tokens_out)
+
+    def price(self, tokens_in: int, tokens_out: int) -> float:
+        return (tokens_in * (self.config.price_in or 0.0) + tokens_out * (self.config.price_out or 0.0)) / 1e6
+
+    def take(self, messages: list[dict[str, str]]) -> float:
+        """Before a call → what is set aside for it. UserError: it might pass a cap."""
+        most = self.price(sum(len(message["content"].encode()) for message in messages), self.config.max_tokens)
+        config = self.config
+        if config.max_calls is not None and self.calls >= config.max_calls:
+            raise UserError(
+                f"the cap of {config.max_calls} calls is reached: go on with the same command and a higher cap."
+            )
+        if config.max_cost is not None and self.cost + self.aside + most > config.max_cost:
+            raise UserError(
+                f"{self.cost:.4f} of the cap of {config.max_cost} is spent, and the next call could pass it: go on with "
+                "the same command and a higher cap."
+            )
+        self.calls += 1
+        self.aside += most
+        return most
+
+    def settle(self, aside: float, cost: float) -> None:
+        """After a call: what it cost of what was set aside."""
+        self.aside -= aside
+        self.cost += cost
+
+
+class Connection:
+    """The client and what was learned about its server. `learn` first, and `close` at last, in the same event loop."""
+
+    def __init__(self, config: EndpointConfig, budget: Budget):
+        try:
+            import openai
+        except ImportError:
+            raise UserError("to ask an endpoint, install the openai client: pip install 'uip2p[llm]'.") from None
+
+        self.openai, self.config, self.budget = openai, config, budget
+        self.key = os.environ.get(config.api_key_env, "").strip()
+        if not self.key and not config.base_url and not os.environ.get("OPENAI_BASE_URL"):
+            raise UserError(
+                f"the environment has no {config.api_key_env}: put the key of your account into it, or give base_url, "
+                "the address of another endpoint."
+            )
+        self.structured = "json_schema" if config.structured == "auto" else config.structured
+        self.options: dict[str, Any] = {"temperature": config.temperature, "max_tokens": config.max_tokens}
+        self.sends_seed, self.learned = True, False
+        self.client: Any = None
+
+    def open(self) -> None:
+        """A client of the running event loop. An empty key would make it look for another in the environment."""
+        self.client = self.openai.AsyncOpenAI(
+            api_key=self.key or "none", base_url=self.config.base_url or None, timeout=self.config.timeout,
+            max_retries=0,
+        )  # fmt: skip
+
+    async def close(self) -> None:
+        if self.client is not None:
+            await self.client.close()
+
+    async def learn(self, prompt: Prompt, mode: Mode) -> None:
+        """One question about an example, so that what the server does not take is found once, before any caption: a
+        schema (then "json_object" is tried, then plain text), a seed, a temperature, `max_tokens`. Retry: as `ask`.
+        UserError: it refuses the plainest question too."""
+        while not self.learned:
+            try:
+                await self.ask(prompt, EXAMPLE[mode], mode, seed=0)
+            except InvalidAnswer:
+                pass  # taken, if badly answered
+            except Declined as error:
+                if self._adapt(str(error)):
+                    continue
+                raise UserError(f"{self._where()} refuses an example too: {error}. Check model and base_url.") from None
+            self.learned = True
+
+    def _adapt(self, message: str) -> bool:
+        """Leave out what a refusal names, or else ask for less structure → whether there was anything left to do."""
+        if "seed" in message and self.sends_seed:
+            self.sends_seed = False
+        elif "temperature" in message and "temperature" in self.options:
+            del self.options["temperature"]
+        elif "max_tokens" in message and "max_tokens" in self.options:
+            self.options["max_completion_tokens"] = self.options.pop("max_tokens")
+        elif self.config.structured == "auto" and self.structured != "text":
+            self.structured = "json_object" if self.structured == "json_schema" else "text"
+        else:
+            return False
+        return True
+
+    async def ask(self, prompt: Prompt, question: str, mode: Mode, seed: int) -> Reply:
+        """One call. Retry, Declined, InvalidAnswer (no chat completion), or UserError: nobody will be answered."""
+        messages = prompt.messages(question, mode, with_schema=self.structured != "json_schema")
+        options = self.options | ({"seed": seed} if self.sends_seed else {})
+        if self.structured == "json_schema":
+            named = {"name": "edits", "schema": schema(mode), "strict": True}
+            options["response_format"] = {"type": "json_schema", "json_schema": named}
+        elif self.structured == "json_object":
+            options["response_format"] = {"type": "json_object"}
+        aside = self.budget.take(messages)
+        cost = 0.0
+        try:
+            answer = await self.client.chat.completions.create(model=self.config.model, messages=messages, **options)
+            reply = self._read(answer)
+            cost = self.budget.price(reply.tokens_in, reply.tokens_out)
+            return reply
+        except InvalidAnswer:
+            raise
+        except self.openai.APITimeoutError:
+            cost = aside  # it may have been answered, and charged
+            raise Retry(f"no answer within {self.config.timeout:g} s") from None
+        except self.openai.APIConnectionError as error:
+            raise Retry(f"no connection ({self._said(error.__cause__ or error)})", away=True) from None
+        except self.openai.APIStatusError as error:
+            raise self._meaning(error) from None
+        except (self.openai.APIError, ValueError) as error:  # its body is no JSON, or not the API's
+            raise InvalidAnswer(f"the endpoint's answer cannot be read ({self._said(error)})") from None
+        finally:
+            self.budget.settle(aside, cost)
+
+    def _read(self, answer: Any) -> Reply:
+        """Of a ChatCompletion, whose fields the client does not check. InvalidAnswer: it is none."""
+        try:
+            choice = answer.choices[0]
+            text = choice.message.content or ""
+            refused = getattr(choice.message, "refusal", None) or ""
+            if choice.finish_reason == "content_filter":
+                refused = refused or "its content filter"
+            usage = answer.usage
+            tokens = (int(usage.prompt_tokens), int(usage.completion_tokens)) if usage is not None else (0, 0)
+        except (AttributeError, IndexError, TypeError, ValueError):
+            raise InvalidAnswer("the endpoint's answer is no chat completion") from None
+        if usage is None and self.config.max_cost is not None:
+            raise UserError(
+                f"{self._where()} does not say how many tokens it used: give max_calls in place of max_cost."
+            )
+        return Reply(str(text), str(refused), *tokens)
+
+    def _meaning(self, error: Any) -> Exception:
+        """What an HTTP status says: for this try (Retry), for this caption (Declined), or for all (UserError)."""
+        status, said = error.status_code, self._said(error)
+        if status in (401, 403):
+            return UserError(
+                f"{self._where()} does not let us in ({said}): put a valid key into the environment, in "
+                f"{self.config.api_key_env}, then go on with the same command."
+            )
+        if status == 404:
+            return UserError(
+                f"{self._where()} has no model {self.config.model!r}, or is the address of something else ({said}): "
+                "check model and base_url."
+            )
+        if status == 402 or error.code == "insufficient_quota":
+            return UserError(f"{self._where()} wants to be paid first ({said}). Then go on with the same command.")
+        if status in (408, 409, 425, 429) or status >= 500:
+            after = retry_after(error.response.headers)
+            if after > 10 * max(self.config.longest_pause, 1.0):
+                return UserError(
+                    f"{self._where()} asks to wait for {after:.0f} s ({said}): go on with the same command after that."
+                )
+            return Retry(f"HTTP {status}: {said}", after, away=status in (429, 502, 503, 504))
+        return Declined(f"HTTP {status}: {said}")
+
+    def _where(self) -> str:
+        return self.config.base_url or "the endpoint"
+
+    def _said(self, error: BaseException) -> str:
+        """What an error says, on a line, without the key, should a server repeat it."""
+        said = " ".join(str(error).split())[:500] or type(error).__name__
+        return said.replace(self.key, "…") if self.key else said
+
+
+def retry_after(headers: Any) -> float:
+    """The seconds that a server's Retry-After asks for, given as seconds or as an HTTP date; 0 where it asks nothing."""
+    value = str(headers.get("retry-after", "")).strip()
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except (TypeError, ValueError, OverflowError):
+            return 0.0
+    return max(0.0, seconds) if math.isfinite(seconds) else 0.0
