@@ -1,11 +1,12 @@
 """Every predicate from both sides, the paper's own table and the fault of its appendix."""
 
+import time
+
 import pytest
 
-from uip2p.config import from_dict
+from uip2p.config import from_dict, to_dict
 from uip2p.errors import UserError
-from uip2p.instructions import accept
-from uip2p.instructions.accept import PREDICATES, REASONS, Facts, Judge, Rules, duplicates, judge
+from uip2p.instructions.accept import PREDICATES, Facts, Judge, Rules, duplicates, judge
 from uip2p.instructions.writer import Edit
 from uip2p.records import Caption
 
@@ -59,13 +60,15 @@ NOT_SAID = [
 FORWARD = [  # what does not remember
     "Add a black dog", "Give her a backpack", "Add a fence to the back yard", "Turn the car backwards",
     "Make the dog lie on its back", "Put a man in the back seat", "Move the dog to the back of the truck",
-    "Make the man look back at the camera", "Add a piggy-back ride", "Paint the back wall red", "Lean a ladder against it",
+    "Make the man look back at the camera", "Add a piggy-back ride", "Paint the back wall red",
+    "Lean a ladder against it",
     "Put a cat before the door", "Add a background of trees", "Turn the horse's back to the camera",
 ]  # fmt: skip
 REMEMBERS = [
     "Change it back", "Change the dog's color back to white", "Put the dog back on the sofa", "Bring back the hat",
     "Undo the change", "Restore the original color", "Make the car red again", "Revert to the red car",
-    "Make the car its previous color", "Make the car red as before", "Return the car to red", "Make it as it was before",
+    "Make the car its previous color", "Make the car red as before", "Return the car to red",
+    "Make it as it was before",
     "Give him back his hat", "Remove the hat that was previously added", "Turn the sky back", "Make it red once more",
 ]  # fmt: skip
 INNOCENT = [
@@ -73,7 +76,7 @@ INNOCENT = [
     "A bass guitar and a class of students", "A dog licks a lollipop", "Two girls hug a fat cat",
     "A player kicks the ball in Scunthorpe", "A woman in a bikini at the beach", "A shirtless man climbs a rock",
     "A child sucks his thumb", "Men in black & white; 50% off", "A café at 9 o'clock", "A gay pride parade",
-    "An assistant passes an assignment", "A hooker tackles in a rugby match", "A blue tit on a branch",
+    "An assistant passes an assignment", "A weightlifter strips to the waist", "A blue tit on a branch",
 ]  # fmt: skip
 DIRTY = [
     "A fucking car", "A naked woman on a bed", "A porn magazine on a table", "A pile of shit",
@@ -145,7 +148,8 @@ CASES = {
             row(caption="Car"), row(edited="Blue"), row(instruction="Go"), row(reverse="No"),
             row(instruction="Make the car blue " + "and the street grey " * 8),
             row(reverse="Make the car red " + "x" * 400),
-            row(caption="A car " * 40), row(edited="A blue car on a street " * 3), row(caption="A car " + "x" * 100_000),
+            row(caption="A car " * 40), row(edited="A blue car on a street " * 4),
+            row(caption="A car " + "x" * 100_000),
         ],
     ),
     "clean": (
@@ -182,3 +186,57 @@ def test_the_papers_table_is_accepted_and_its_appendix_is_not():
     appendix = row("A dog on a sofa", "Change the dog's color to brown", "A brown dog on a sofa",
                    "Change the dog's color back to white")  # fmt: skip
     assert set(judge(*appendix, Facts(Rules())).reasons) == {"no_back", "reverse_visible"}
+
+
+# ---- what takes more than texts ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fact, name, low, high", [
+    ("direction", "direction", 0.05, 0.5), ("image_text", "picture", 0.19, 0.2), ("returns", "round_trip", False, True),
+])  # fmt: skip
+def test_a_fact_rejects_accepts_or_is_not_there(fact, name, low, high):
+    rejected, accepted, unknown = (judge(*row(), Facts(Rules(), **{fact: value})) for value in (low, high, None))
+    assert rejected.reasons == (name,) and name not in rejected.not_judged
+    assert accepted.accepted and name not in accepted.not_judged
+    assert unknown.accepted and name in unknown.not_judged
+
+
+def test_unknown_settings_are_errors():
+    with pytest.raises(UserError, match=r"unknown key 'encodr'.*Did you mean 'encoder'"):
+        from_dict(Rules, {"encodr": "x"})
+    with pytest.raises(UserError, match="no predicate 'cleen'"):
+        Rules(skip=("cleen",))
+    rules = Rules(skip=("clean",), characters=(1, 9))
+    assert from_dict(Rules, to_dict(rules)) == rules
+
+
+def test_what_is_skipped_is_not_asked():
+    edit, caption = row(reverse="Make the car green")
+    assert judge(edit, caption, Facts(Rules(skip=("reverse_visible",)))).accepted
+    assert not judge(edit, caption, Facts(Rules())).accepted
+
+
+def test_duplicates_are_of_one_picture():
+    rows = [("1", "Make the car blue"), ("2", "make the car blue"), ("1", " make the car, blue!"), ("1", "Add a dog"),
+            ("2", "Make the car red"), ("1", "Make the car blue")]  # fmt: skip
+    assert duplicates(rows) == [False, False, True, False, False, True]
+
+
+# ---- all together ------------------------------------------------------------------------------------
+
+
+def test_a_judge_says_the_same_of_a_pair_whatever_its_neighbours():
+    pairs = [row(*texts) for texts in GOOD] + [pair for _, bad in CASES.values() for pair in bad]
+    judged = Judge()
+    assert judged(pairs) == [judged([pair])[0] for pair in pairs]
+    assert [verdict.accepted for verdict in judged(pairs[: len(GOOD)])] == [True] * len(GOOD)
+    assert judged([]) == []
+
+
+def test_hostile_texts_take_no_time():
+    started = time.perf_counter()
+    for text in ("a ", "x", "-", "back ", "<", "'s", ".", "&", "\u202e", "a.b@"):
+        for length in (400, 100_000):
+            for name in ("caption", "instruction", "edited", "reverse"):
+                assert not Judge()([row(**{name: (text * length)[:length]})])[0].accepted
+    assert time.perf_counter() - started < 5

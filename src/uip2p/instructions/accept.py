@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from uip2p.errors import UserError
 from uip2p.instructions.round_trip import returns
 from uip2p.instructions.wording import is_clean, is_instruction, speaks_of_history
-from uip2p.instructions.words import content, read, words
+from uip2p.instructions.words import read, words
 from uip2p.instructions.writer import Edit
 from uip2p.records import Caption
 
@@ -101,7 +101,7 @@ def reverse_is_instruction(edit: Edit, caption: Caption, facts: Facts) -> bool:
 def _repeats(instruction: str, edit: Edit, caption: Caption) -> bool:
     """A caption that begins with what could be a verb: "color photo of a dog"."""
     return any(
-        SequenceMatcher(None, words(instruction), words(text), autojunk=False).ratio() > 0.8
+        SequenceMatcher(None, words(instruction), words(text), autojunk=False).ratio() >= 0.8
         for text in (edit.edited_caption, caption.caption)
     )
 
@@ -143,6 +143,11 @@ def lengths(edit: Edit, caption: Caption, facts: Facts) -> bool:
     )
 
 
+def _too_long(edit: Edit, caption: Caption, rules: Rules) -> bool:
+    texts = (caption.caption, edit.instruction, edit.edited_caption, edit.reverse_instruction)
+    return max(map(len, texts)) > rules.characters[1]
+
+
 def clean(edit: Edit, caption: Caption, facts: Facts) -> bool:
     """No profanity or NSFW wording, control or right-to-left characters, markup or addresses, in any of the texts."""
     texts = (caption.caption, edit.instruction, edit.edited_caption, edit.reverse_instruction)
@@ -176,7 +181,10 @@ SOURCE_WROTE = ("instruction_is_instruction", "edit_in_caption", "only_the_edit"
 
 
 def judge(edit: Edit, caption: Caption, facts: Facts) -> Verdict:
-    """Every predicate that the rules do not skip, in the order of PREDICATES."""
+    """Every predicate that the rules do not skip, in the order of PREDICATES. Of texts with more characters than the
+    rules allow only this is said: nobody reads 100 kB."""
+    if _too_long(edit, caption, facts.rules):
+        return Verdict((lengths.__name__,))
     answers = {name: ask(edit, caption, facts) for name, ask in PREDICATES.items() if name not in facts.rules.skip}
     return Verdict(
         tuple(name for name, answer in answers.items() if answer is False),
@@ -190,7 +198,7 @@ class Judge:
     UserError: a model cannot be loaded, or a package that it needs is not there (it says what to install).
     """
 
-    def __init__(self, rules: Rules = Rules()):  # noqa: B008 (frozen)
+    def __init__(self, rules: Rules = Rules()):
         self.rules = rules
         self.encoder: Cached | None = None
         self.likeness: Callable[[Any, str], float] | None = None
@@ -207,9 +215,13 @@ class Judge:
         is none; only a CLIP looks at them. What is said of a pair does not depend on the others."""
         facts = zip(self._directions(pairs), self._image_texts(pairs, pictures), strict=True)
         return [
-            judge(edit, caption, Facts(self.rules, direction, image_text, returns(edit, caption.caption, self.rules)))
+            judge(edit, caption, Facts(self.rules, direction, image_text, self._returns(edit, caption)))
             for (edit, caption), (direction, image_text) in zip(pairs, facts, strict=True)
         ]
+
+    def _returns(self, edit: Edit, caption: Caption) -> bool | None:
+        skipped = round_trip.__name__ in self.rules.skip or _too_long(edit, caption, self.rules)
+        return None if skipped else returns(edit, caption.caption)
 
     def _directions(self, pairs: Sequence[tuple[Edit, Caption]]) -> Sequence[float | None]:
         if self.encoder is None or not pairs:

@@ -20,6 +20,12 @@ def by_grammar(edit: Edit, caption: str) -> bool | None:
     return None if back is None else same(back, caption)
 
 
+def returns(edit: Edit, caption: str) -> bool:
+    """By the grammar where it can tell, else by words."""
+    told = by_grammar(edit, caption)
+    return by_words(edit, caption) >= 1 if told is None else told
+
+
 def by_words(edit: Edit, caption: str) -> float:
     """How much of what the edit did is undone by the reverse's words, 0 to 1: what the caption lost comes back in it;
     where it lost nothing, what it gained is taken away."""

@@ -6,8 +6,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
+from importlib.resources import files
 
 from uip2p.errors import UserError
+from uip2p.instructions.lexicon import AFTER_BACK, BEFORE_BACK, INNOCENT, NSFW
 from uip2p.instructions.words import verb, words
 
 FIRST_PERSON = re.compile(r"\b(?:i|i'm|i'd|i'll|i've|me|my|mine|myself|we|us|our|ours|let's|let us)\b", re.IGNORECASE)
@@ -21,20 +23,6 @@ HISTORY = re.compile(
     re.IGNORECASE,
 )
 BACK = re.compile(r"\bback\b", re.IGNORECASE)
-# What stands before "back" where it is a part of something or a direction: "on its back", "looks back".
-BEFORE_BACK = frozenset(
-    "a an the his her its their my your one's in at to from s far bare broad hairy hunched arched camel low straight "
-    "lean leans leaning leaned laid lay lying lie look looks looking looked step steps stepping sit sits sitting pull "
-    "pulled pulls slicked combed swept tied brushed kick kicks kicking facing piggy".split()
-)
-# What follows it there: "back yard", "back of the truck".
-AFTER_BACK = frozenset(
-    "of yard door seat seats seated pack packs pocket pockets porch wall street alley garden side wheel wheels row leg "
-    "legs foot feet paw paws end part corner room window windows flip flips hand bend stage country light drop board "
-    "rest stroke brace tooth teeth patio fence lot road bench left right half section lawn deck tire tires gate entrance "
-    "hair fin".split()
-)
-
 CONTROL = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"})
 MARKUP = re.compile(r"</?[a-z!][^>]*>|&(?:\w+|#\d+|#x[\da-f]+);|```|\*\*|\]\(|[{}\\<>]", re.IGNORECASE)
 URL = re.compile(r"\bhttps?:|\bwww\.|\b[\w-]+\.(?:com|org|net|io|co|ru|info|biz|xyz)\b|\S@\S+\.\w", re.IGNORECASE)
@@ -52,8 +40,8 @@ def speaks_of_history(text: str) -> bool:
         return True
     for found in BACK.finditer(text):
         before, after = words(text[: found.start()]), words(text[found.end() :])
-        joined = text[found.end() : found.end() + 1] == "-" or text[: found.start()].endswith("-")
-        part = before and before[-1] in BEFORE_BACK or after and after[0] in AFTER_BACK
+        joined = text[found.end() :].startswith("-") or text[: found.start()].endswith(("-", "'s ", "’s ", "s' "))
+        part = {*before[-1:]} & BEFORE_BACK or {*after[:1]} & AFTER_BACK
         if not joined and not part:
             return True
     return False
@@ -64,3 +52,19 @@ def is_clean(text: str) -> bool:
     if any(unicodedata.category(character) in CONTROL for character in text):
         return False
     return not MARKUP.search(text) and not URL.search(text) and not is_profane(text)
+
+
+def is_profane(text: str) -> bool:
+    """By better-profanity's list, without what is innocent in the caption of a photo. Whole words only: no
+    "Scunthorpe"."""
+    said, listed = words(text), _profanity()
+    return any(" ".join(said[at : at + length]) in listed for length in (1, 2, 3, 4) for at in range(len(said)))
+
+
+@lru_cache(maxsize=1)
+def _profanity() -> frozenset[str]:
+    try:
+        lines = files("better_profanity").joinpath("profanity_wordlist.txt").read_text(encoding="utf-8").splitlines()
+    except ModuleNotFoundError:
+        raise UserError("to judge edits, install better-profanity: pip install 'uip2p[data]'.") from None
+    return (frozenset(" ".join(words(line)) for line in lines) | NSFW) - INNOCENT - {""}

@@ -18,6 +18,7 @@ from uip2p.instructions.report.numbers import LENGTHS, Numbers, Row, changes, co
 
 SIDE = 420  # pixels of a picture's longer side
 MOST = 15  # bars of a kind
+CUT = 500  # characters of a text that are shown: rejected captions have any length
 NAMES = dict(zip(LENGTHS, ("Captions", "Instructions", "Edited captions", "Reverse instructions"), strict=True))
 
 
@@ -48,8 +49,8 @@ def html(numbers: Numbers, pictures: Mapping[int, Any], price: tuple[float, floa
         title=Path(config["source"]["path"]).name or config["source"]["path"],
         writer="the grammar" if config["writer"]["name"] == "grammar" else f"the writer “{config['writer']['name']}”",
         tiles=tiles(numbers, price),
-        rejected_text=f"{rejected:,} of {counts.proposed:,} proposed edits ({share(rejected, counts.proposed)}), for one "
-                      f"reason or more each. {counts.errors:,} captions gave no edit at all.",
+        rejected_text=f"{rejected:,} of {counts.proposed:,} proposed edits ({share(rejected, counts.proposed)}), each "
+                      f"for one reason or more. {counts.errors:,} captions gave no edit at all.",
         reasons=bars(counts.rejected, most=99),
         not_judged=bars(counts.not_judged, most=99),
         kinds=[(kind, proposed, kept := numbers.accepted[kind], share(kept, proposed), share(kept, accepted))
@@ -116,6 +117,7 @@ def histogram(lengths: Counter[int], columns: int = 40) -> dict[str, Any]:
 
 def shown(row: Row, picture: Any) -> Row:
     """A row for its card."""
+    row = {name: value[:CUT] if isinstance(value, str) else value for name, value in row.items()}
     before, after = changes(row["caption"], row["edited_caption"])
     data, size = thumbnail(picture) if picture is not None else ("", (0, 0))
     return {"reasons": [], **row, "before": before, "after": after, "picture": data, "size": size}

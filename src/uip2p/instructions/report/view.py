@@ -56,7 +56,9 @@ def show(rows: list[Row], pictures: dict[int, Any], console: Any) -> None:
 
 
 def _place(picture: Any) -> str:
-    return "not at hand" if picture is None else "inside the run or its source" if isinstance(picture, bytes) else str(picture)
+    if picture is None:
+        return "not at hand"
+    return "inside a file of the run or its source" if isinstance(picture, bytes) else str(picture)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
