@@ -1,53 +1,36 @@
-"""`uip2p data cache`: compute once what a recipe would compute at every step."""
+"""`uip2p data`: verbs only. Each action is a module with `add_arguments(parser)` and `run(args)`."""
 
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
+import importlib
+from typing import Any
 
-from uip2p.datasets import open_records
-from uip2p.errors import UserError
-from uip2p.learning.cache import Variants, build_cache
-from uip2p.learning.cycle import CycleObjective
-from uip2p.learning.recipes import build, cache_key, family_and_stage, find, read_cycle, read_recipe
+ACTIONS = {
+    "generate": ("uip2p.instructions.command", "edits for captioned pictures, by a grammar or an LLM"),
+    "validate": ("uip2p.instructions.validate", "judge every row that training would read, and open its picture"),
+    "report": ("uip2p.instructions.report.command", "what is in a run's folder: one HTML page"),
+    "view": ("uip2p.instructions.report.view", "look at rows with their pictures"),
+    "sft": ("uip2p.instructions.sft", "accepted edits as chats, to fine-tune an LLM on"),
+    "cache": ("uip2p.learning.cache_command", "latents, readings and CLIP embeddings of records, into shards"),
+}
+
+
+class Action(argparse.ArgumentParser):
+    """Imports its module when it is the one that is asked for: torch takes seconds."""
+
+    module = ""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        importlib.import_module(self.module).add_arguments(self)
+        return super().parse_known_args(args, namespace)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    cache = actions.add_parser("cache", help="latents, readings and CLIP embeddings of records, into shards")
-    add = cache.add_argument
-    add("--recipe", required=True, metavar="NAME", help="the recipe that will be trained")
-    add("--data", required=True, type=Path, metavar="DIR", help="records: a folder, Parquet files, WebDataset shards")
-    add("--out", required=True, type=Path, metavar="CACHE", help="then: uip2p train --recipe NAME --data CACHE")
-    add("--base", metavar="MODEL", help="as for uip2p train")
-    add("--crops", type=int, default=1, help="pictures of each record, the middle and others (default: 1)")
-    add("--flips", action="store_true", help="mirrored pictures too, where no text says left or right")
-    add("--root", type=Path, help="where earlier stages lie, as for uip2p train")
-    add("--set", action="append", default=[], dest="overrides", metavar="TABLE.KEY=VALUE", help="as for uip2p train")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Action)
+    for name, (module, summary) in ACTIONS.items():
+        actions.add_parser(name, help=summary, description=summary).module = module
 
 
 def run(args: argparse.Namespace) -> None:
-    overrides = [*args.overrides, *([f'model.base="{args.base}"'] if args.base else [])]
-    tables = read_recipe(args.recipe, overrides)
-    if tables.get("objective") != "cycle":
-        raise UserError(f"{args.recipe}: only cycle recipes read records, so only they have a cache.")
-    family, _ = family_and_stage(args.recipe)
-    root = args.root or Path("runs") / family
-    data, config, _, _ = read_cycle(args.recipe, tables)
-    source = open_records(args.data)
-    objective = build(args.recipe, tables, root, args.data).objective
-    assert isinstance(objective, CycleObjective)
-    made_with = cache_key(config, data, lambda reference: find(reference, root, family))
-    rank, world = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
-    objective.to(device(rank)).eval()
-    variants = Variants(args.crops, args.flips)
-    build_cache(objective, source, args.out, data.size, made_with, variants, rank, world, progress=rank == 0)
-    if rank == 0:
-        print(f"{args.out}: {len(source)} records. uip2p train --recipe {args.recipe} --data {args.out}")
-
-
-def device(rank: int) -> str:
-    import torch
-
-    return f"cuda:{rank % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
+    importlib.import_module(ACTIONS[args.action][0]).run(args)

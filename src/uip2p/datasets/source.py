@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from uip2p.errors import UserError
@@ -32,15 +34,29 @@ class CaptionSource(Protocol):
 
     @property
     def blocks(self) -> Sequence[int]:
-        """How many captions each block has that is cheap to read at once: shards, row groups, 1 for a file each."""
+        """How many captions each block has that is cheap to read at once: shards, row groups, a picture where each is a
+        file. The captions of one picture are never in two blocks."""
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """What is no row of the source though one might look for it: reason → how many."""
 
     def __len__(self) -> int: ...
 
     def caption(self, row: int) -> Caption:
         """The row's texts; its picture is not opened. UserError names the file, the row and the field."""
 
+    def image_id(self, row: int) -> str:
+        """Its caption's image_id, for which nothing is read."""
+
     def image(self, row: int) -> Any:
         """The picture that the caption is of: a path, or the bytes of a file. UserError names the file and the row."""
+
+
+def short_names(files: Sequence[Path]) -> list[str]:
+    """What files are called wherever their folder lies: their names, and folders where they lie in several."""
+    root = os.path.commonpath([file.parent for file in files])
+    return [file.relative_to(root).as_posix() for file in files]
 
 
 def to_record(fields: Mapping[str, Any], image: Any, where: str) -> EditRecord:

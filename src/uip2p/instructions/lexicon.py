@@ -69,7 +69,8 @@ UNSAID = ((DAY, NIGHT), (CLEAR, WEATHER), (PHOTO, STYLES))
 SAME = {
     "rainy": "rain", "snowy": "snow", "foggy": "fog", "sunny": "sun", "cloudy": "cloud", "stormy": "storm",
     "misty": "mist", "windy": "wind", "icy": "ice", "wooden": "wood", "golden": "gold", "grey": "gray",
-    "colour": "color", "nighttime": "night", "daytime": "day", "daylight": "day", "television": "tv",
+    "colour": "color",
+    "nighttime": "night", "daytime": "day", "daylight": "day", "television": "tv",
     "watercolour": "watercolor", "photograph": "photo", "centre": "center", "underneath": "under",
     "beneath": "under", "below": "under", "colored": "color", "coloured": "color", "hazy": "haze", "starry": "star",
     "moonlit": "moon", "sunlit": "sun", "sunshine": "sun", "snowfall": "snow", "men": "man", "women": "woman",

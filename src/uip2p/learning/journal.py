@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -35,21 +35,27 @@ except ImportError:  # not on Windows, where nothing stops two runs in one folde
     fcntl = None  # type: ignore[assignment]
 
 
+FOLDERS = ("checkpoints", "best", "samples", "snapshots")
+
+
 @contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """One run at a time in a folder. The lock is the process's own: it goes when the process goes, however it goes."""
+def locked(
+    out: Path, folders: Iterable[str] | None = FOLDERS, doing: str = "training", name: str = "lock"
+) -> Iterator[None]:
+    """One run at a time in a folder; what a killed one left unfinished in it and in its `folders` is cleared (None: not
+    even there, where others are at work). The lock is the process's own: it goes when the process goes, however."""
     with checkpoint.writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        file = open(out / "lock", "a")  # noqa: SIM115 (held for the whole run)
+        file = open(out / name, "a")  # noqa: SIM115 (held for the whole run)
     try:
         if fcntl is not None:
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise UserError(
-                    f"{out}: another run is training in this folder. Wait for it, or choose another."
+                    f"{out}: another run is {doing} in this folder. Wait for it, or choose another."
                 ) from None
-        for folder in (out, *(out / name for name in ("checkpoints", "best", "samples", "snapshots"))):
+        for folder in () if folders is None else (out, *(out / each for each in folders)):
             checkpoint.remove_leftovers(folder)
         yield
     finally:
@@ -71,21 +77,21 @@ def is_locked(out: Path) -> bool:
 DEFAULTS = {f"train.{setting.name}": setting.default for setting in fields(TrainConfig)}
 
 
-def check_config(path: Path, config: Mapping[str, Any], free: set[str]) -> None:
+def check_config(path: Path, config: Mapping[str, Any], free: set[str], what: str = "training") -> None:
     """Compare with the config of the run that is in this folder, then write it down. UserError: see compare_config."""
-    compare_config(path, config, free)
+    compare_config(path, config, free, what)
     checkpoint.replace_text(path, json.dumps(config, indent=1))
 
 
-def compare_config(path: Path, config: Mapping[str, Any], free: set[str]) -> None:
+def compare_config(path: Path, config: Mapping[str, Any], free: set[str], what: str = "training") -> None:
     """Raises UserError that names the first setting that differs from the run in this folder, where there is one, and
-    would change what is learned."""
+    would change what is learned (or what else the run makes: `what`)."""
     if not path.exists():
         return
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise UserError(f"{path}: cannot be read; put it back, or train into another folder.") from None
+        raise UserError(f"{path}: cannot be read; put it back, or use another folder.") from None
     old, new = _flat(before), _flat(config)
     for name in sorted(old.keys() | new.keys()):
         # A setting that came after this run: it was trained with what is the default now.
@@ -94,7 +100,7 @@ def compare_config(path: Path, config: Mapping[str, Any], free: set[str]) -> Non
             was, now = (f"is {side[name]!r}" if name in side else "is not set" for side in (old, new))
             raise UserError(
                 f"{path}: {name} {was} in this run, and {now} in what you ask for. That would be another "
-                "training: put it back to resume, or train into another folder."
+                f"{what}: put it back to resume, or use another folder."
             )
 
 

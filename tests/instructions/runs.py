@@ -1,0 +1,97 @@
+"""What the tests of a run share: a captioned source, a writer whose edits are a function of (seed, caption), and what a
+run's folder must hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import Counter
+from pathlib import Path
+
+from PIL import Image
+
+from uip2p.instructions.config import Config, SourceConfig
+from uip2p.instructions.shards import finished, place, read_journal, read_rows
+from uip2p.instructions.writer import Edit, Written
+from uip2p.learning.randomness import key
+
+COLORS = ("red", "blue", "green", "black", "white", "yellow")
+
+
+def make_source(folder: Path, pictures: int = 60, captions: int = 5) -> Path:
+    """An imagefolder: `pictures` small pictures with `captions` captions each."""
+    folder.mkdir(parents=True)
+    rows = []
+    for number in range(pictures):
+        Image.new("RGB", (24, 16), (number % 256, 99, 200)).save(folder / f"{number}.png")
+        texts = [f"A {COLORS[(number + i) % 6]} car number {number} on a street" for i in range(captions)]
+        rows.append({"file_name": f"{number}.png", "captions": texts})
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+class ColorWriter:
+    """Makes the car another colour, up to three ways, some of them twice; gives out captions in tens, the last first.
+    Waits WAIT seconds for a caption."""
+
+    name, model, prompt = "color", "", "1"
+
+    def __init__(self, config, spent):
+        self.seed, self.wait = config.seed, float(os.environ.get("WAIT", 0))
+
+    def write(self, captions, mode="full"):
+        held = []
+        for row, caption in captions:
+            held.append(self._written(row, caption))
+            time.sleep(self.wait)
+            if len(held) == 10:
+                yield from reversed(held)
+                held = []
+        yield from held
+
+    def _written(self, row, caption):
+        dice = key(self.seed, caption.id)
+        before = caption.caption.split()[1]
+        if dice % 11 == 0:
+            return Written(row, error="no colour that can be changed", calls=1, tokens_in=7)
+        colors = [COLORS[(dice >> 8 * i) % 6] for i in range(dice % 4)]
+        edits = [
+            Edit("color", f"make the car {color}", caption.caption.replace(before, color), f"make the car {before}")
+            for color in colors
+            if color != before
+        ]
+        return Written(row, tuple(edits), calls=1, tokens_in=7, tokens_out=3)
+
+
+def config(source: Path, **changes) -> Config:
+    return Config(SourceConfig(str(source)), **{"shard_rows": 50, **changes})
+
+
+def edits_and_rejected(out: Path) -> dict[str, bytes]:
+    """The bytes of every Parquet file of a run."""
+    files = [path for folder in ("edits", "rejected") for path in (out / folder).glob("*")]
+    return {str(path.relative_to(out)): path.read_bytes() for path in files}
+
+
+def ids_done(out: Path) -> Counter[str]:
+    """How often each caption is done: in a journal, or in the files of a finished shard (there once, whatever its
+    edits)."""
+    there = set(finished(out))
+    found: Counter[str] = Counter()
+    shards = {number: set() for number in there}
+    for folder in ("edits", "rejected"):
+        for number in there:
+            from pyarrow import parquet
+
+            shards[number] |= set(parquet.read_table(place(out, folder, number), columns=["id"])["id"].to_pylist())
+    for ids in shards.values():
+        found.update(ids)
+    for path in (out / "journal").glob("*.jsonl"):
+        if int(path.stem) not in there:
+            found.update(done.id for done in read_journal(path))
+    return found
+
+
+def rows(out: Path, folder: str = "edits") -> list[dict]:
+    return list(read_rows(out, folder))
