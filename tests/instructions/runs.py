@@ -12,6 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from uip2p.instructions.accept import PREDICATES, Rules
 from uip2p.instructions.config import Config, Engine, SourceConfig
 from uip2p.instructions.generate import generate
 from uip2p.instructions.shards import finished, place, read_journal, read_rows
@@ -36,12 +37,14 @@ def make_source(folder: Path, pictures: int = 60, captions: int = 5) -> Path:
 
 class ColorWriter:
     """Makes the car another colour, up to three ways, some of them twice; gives out captions in tens, the last first.
-    Waits WAIT seconds for a caption."""
+    Waits WAIT seconds for a caption; leaves its process's number in the folder WHO."""
 
     name, model, prompt = "color", "", "1"
 
     def __init__(self, config, spent):
         self.seed, self.wait = config.seed, float(os.environ.get("WAIT", 0))
+        if "WHO" in os.environ:
+            Path(os.environ["WHO"], str(os.getpid())).touch()
 
     def write(self, captions, mode="full"):
         held = []
@@ -68,7 +71,7 @@ class ColorWriter:
 
 
 def config(source: Path, **changes) -> Config:
-    return Config(SourceConfig(str(source)), **{"shard_rows": 50, **changes})
+    return Config(SourceConfig(str(source)), **{"shard_rows": 50, "rules": Rules(skip=tuple(PREDICATES)), **changes})
 
 
 def edits_and_rejected(out: Path) -> dict[str, bytes]:
@@ -100,7 +103,7 @@ def rows(out: Path, folder: str = "edits") -> list[dict]:
     return list(read_rows(out, folder))
 
 
-def life(source: Path, out: Path, death: str, workers: int) -> None:
+def life(source: Path, out: Path, death: str, workers: int, engine: str = "local") -> None:
     os.setsid()
     log = os.open(f"{out}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
@@ -109,7 +112,7 @@ def life(source: Path, out: Path, death: str, workers: int) -> None:
     if death:
         _around(*death.split())
     try:
-        generate(config(source), out, Engine(workers=workers), make_writer=ColorWriter)
+        generate(config(source), out, Engine(engine, workers), make_writer=ColorWriter)
     except KeyboardInterrupt:
         os._exit(130)
 
