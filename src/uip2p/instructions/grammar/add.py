@@ -7,6 +7,7 @@ from random import Random
 
 from uip2p.instructions.grammar.asked import Asked, Draft
 from uip2p.instructions.grammar.parse import Scene, Thing, possessive
+from uip2p.instructions.grammar.scene import outdoors
 from uip2p.instructions.grammar.tables import table, words
 from uip2p.instructions.grammar.text import append, bare, singular
 
@@ -14,7 +15,7 @@ from uip2p.instructions.grammar.text import append, bare, singular
 def drafts(seen: Scene, draw: Random) -> list[Draft]:
     """A thing to wear, a thing on a thing, a thing in the scene: at most one of each."""
     found = []
-    for way in (_worn, _on, _scene):
+    for way in (_worn, _held, _on, _scene):
         drafted = way(seen, draw)
         if drafted is not None:
             found.append(drafted)
@@ -52,6 +53,27 @@ def _worn(seen: Scene, draw: Random) -> Draft | None:
                          Asked("remove", manner="worn", thing=f"{possessive(reference)} {bare(new)}" if draw.random() < 0.5
                                else f"the {bare(new)}"), bare(new))  # fmt: skip
     return None
+
+
+def _held(seen: Scene, draw: Random) -> Draft | None:
+    """"A woman stands by the road" -> "A woman holding a red balloon stands by the road"."""
+    entry = table("add")["held"]
+    people = [thing for thing in seen.things if thing.person]
+    if len(people) != 1 or seen.has_any(entry["never"]) or people[0].plural or people[0].one in words("people", "many") or not (reference := seen.refer(people[0])):
+        return None
+    who = people[0]
+    token = seen.doc[who.head]
+    after = seen.doc[token.i + 1] if token.i + 1 < len(seen.doc) else None
+    verb = after.head if after is not None and after.pos_ == "AUX" else after
+    if after is None or verb is None or verb.pos_ != "VERB" or verb.i - token.i > 2 or who.det not in ("a", "an", "the") or re.sub(r"(?:ing|s)$", "", verb.lower_) not in {v.removesuffix("e") for v in entry["verbs"]} | set(entry["verbs"]):
+        return None
+    new = _new(seen, entry["new"], [], draw)
+    if not new:
+        return None
+    edited = seen.text[: who.end] + f" holding {new}" + seen.text[who.end :]
+    if after.tag_ == "VBG":
+        edited = seen.text[: who.end] + f" with {new}" + seen.text[who.end :]
+    return Draft("add", Asked("give", manner="held", owner=reference, new=new), edited, Asked("remove", thing=f"the {bare(new)}"), bare(new))
 
 
 def _wear(seen: Scene, thing: Thing, new: str) -> str | None:
@@ -103,7 +125,7 @@ def _scene(seen: Scene, draw: Random) -> Draft | None:
     draw.shuffle(entries)
     if re.search(r"[.!?;]\s+\S", seen.text.strip()) or re.search(r"\bbackground|distance|foreground|reflection|photo|picture|painting|statue|closeup|close[- ]up|underwater|indoor|mirror\b", seen.low):
         return None
-    outside = seen.has_any(words("scene", "outdoors")) and not seen.has_any(words("scene", "inside"))
+    outside = outdoors(seen)
     for entry in entries:
         home = bool({"kitchen", "living room", "bedroom"} & set(entry["words"]))
         water = "in the water" in entry["where"]

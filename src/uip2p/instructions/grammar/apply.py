@@ -7,6 +7,7 @@ from functools import cache
 
 from uip2p.instructions.grammar.asked import Asked, read
 from uip2p.instructions.grammar.find import Place, color_at, find, split_reference
+from uip2p.instructions.grammar.parse import COLOR
 from uip2p.instructions.grammar.scene import place_of, places
 from uip2p.instructions.grammar.tables import table, words
 from uip2p.instructions.grammar.text import append, bare, cut, plural_verb, singular, splice
@@ -34,6 +35,10 @@ def carry_out(asked: Asked, caption: str) -> str | None:
 
 
 def _recolor(asked: Asked, text: str) -> str | None:
+    clothes = re.fullmatch(r"(.+?(?:'s|s')) (?:clothes|clothing|outfit)", asked.thing)
+    if clothes:
+        said = re.search(rf"\b{re.escape(split_reference(clothes[1] + ' x')[0].split()[-1])} (?:dressed in|wearing|in) ({COLOR.pattern})", text, re.I)
+        return splice(text, *said.span(1), asked.color) if said else None
     place = find(text, asked.thing)
     if place is None:
         return None
@@ -135,7 +140,8 @@ def _move(asked: Asked, text: str) -> str | None:
     place = find(text, asked.thing)
     if place is None:
         return None
-    where = re.sub(r"^to the (background|foreground)$", r"in the \1", re.sub(r"^to the (left|right)$", r"on the \1", asked.where))
+    where = re.sub(r"^to the (background|foreground|middle)\b", r"in the \1", re.sub(r"^to the (left|right)$", r"on the \1", asked.where))
+    where = re.sub(r"^to the (top|bottom|edge)\b", r"at the \1", re.sub(r"^onto ", "on ", where))
     fixed = re.match(r" (in the (?:background|foreground)|on the (?:left|right))\b", low[place.end :])
     if fixed and re.fullmatch(r"(?:in|on) the \w+", where):
         return splice(text, place.end + 1, place.end + fixed.end(), where)

@@ -58,6 +58,8 @@ def say(asked: Asked, draw: Random) -> str:
         templates = phrases[asked.action]["write"] + (phrases[asked.action].get(asked.manner, []) if asked.manner else [])
     fields = {name: getattr(asked, name) for name in SLOTS}
     templates = [t for t in templates if all(fields[slot] for slot in re.findall(r"{(\w+)}", t))]
+    if asked.action == "place" and asked.place and asked.place.split()[-1] in words("scene", "paths"):
+        templates = [t for t in templates if "background" not in t]
     if asked.action == "recolor":
         fields["a_color"] = a(asked.color)
         templates = [t.replace("a {color}", "{a_color}") if "a {color} color" in t else t for t in templates]
@@ -65,7 +67,19 @@ def say(asked: Asked, draw: Random) -> str:
             templates = [t for t in templates if "a_color" not in t]
         if re.search(r"\b(?:colou?red|blonde?|brunette)\b", asked.color):
             templates = [t for t in templates if "color" not in t.replace("{color}", "") and "paint" not in t and "dye" not in t]
-    return draw.choice(templates).format(**fields)
+    template = draw.choice(templates)
+    if asked.where.startswith("to ") and asked.action == "add":
+        template = "add {new} {where}"
+    if template.startswith("move"):
+        fields["where"] = _toward(asked.where)
+    return template.format(**fields)
+
+
+def _toward(where: str) -> str:
+    """"in the dog's mouth" -> "into the dog's mouth"; "at the top of the hill" -> "to the top of the hill"."""
+    where = re.sub(r"^(?:in|at|on) (the (?:background|foreground|left|right|middle|top|bottom|edge|side)\b)", r"to \1", where)
+    where = re.sub(r"^at (the .+ feet)$", r"to \1", where)
+    return re.sub(r"^on (?=the )", "onto ", re.sub(r"^in (?=the .+ mouth$)", "into ", where))
 
 
 def read(instruction: str) -> Asked | None:

@@ -20,7 +20,24 @@ def palettes() -> dict[str, dict[str, list[str]]]:
 
 def drafts(seen: Scene, draw: Random) -> list[Draft]:
     """Every coloured thing of the caption in another colour."""
-    return [draft for thing in seen.things if (draft := _recolor(seen, thing, draw)) is not None]
+    return [draft for thing in seen.things if (draft := _recolor(seen, thing, draw)) is not None] + _dressed(seen, draw)
+
+
+def _dressed(seen: Scene, draw: Random) -> list[Draft]:
+    """"a girl in red" -> "a girl in blue"."""
+    found = []
+    for match in re.finditer(r"\b(?:dressed in|wearing|in) (red|blue|green|yellow|orange|purple|pink|white|black)(?= (?!and\b|&)(?:is|are|with|on|at|[a-z]+ing|[a-z]+s|in|by|near|on|while|jumps|holds)\b|\s*[.!]?\s*$)", seen.low):
+        who = next((t for t in reversed(seen.things) if t.end <= match.start()), None)
+        if who is None or not who.person or seen.low[who.end : match.start()].strip() or not (reference := seen.refer(who)):
+            continue
+        following = next((t for t in seen.doc if t.idx >= match.end()), None)
+        if following is not None and following.pos_ in ("NOUN", "PROPN", "ADJ"):
+            continue
+        new = draw.choice([c for c in ("red", "blue", "green", "yellow", "white", "black") if c != match[1]])
+        thing = f"{possessive(reference)} {draw.choice(['clothes', 'outfit'])}"
+        edited = splice(seen.text, match.start(1), match.end(1), new)
+        found.append(Draft("color", Asked("recolor", thing=thing, color=new), edited, Asked("recolor", thing=thing, color=match[1]), "clothes"))
+    return found
 
 
 def _recolor(seen: Scene, thing: Thing, draw: Random) -> Draft | None:

@@ -35,7 +35,7 @@ def _mouth(seen: Scene, draw: Random) -> Iterator[Draft]:
         if link[1] in ("holding", "holds"):
             edited = edited[: link.start()] + ("with " if link[1] == "holding" else "has ") + edited[link.end() :]
         reference = seen.refer(thing)
-        yield Draft("move", Asked("move", thing=reference, where=f"to {possessive(where)} feet"), edited,
+        yield Draft("move", Asked("move", thing=reference, where=f"at {possessive(where)} feet"), edited,
                     Asked("move", thing=reference, where=f"in {possessive(where)} mouth"), thing.one)  # fmt: skip
 
 
@@ -58,7 +58,7 @@ def _related(seen: Scene, draw: Random) -> Iterator[Draft]:
         said, meant = way
         at = base.start - len(said) - 1
         mover = _mover(seen, at, meant)
-        if mover is None or mover is base or mover.head > base.head:
+        if mover is None or not _sure(seen, mover) or mover is base or mover.head > base.head:
             continue
         options = [
             other
@@ -68,7 +68,6 @@ def _related(seen: Scene, draw: Random) -> Iterator[Draft]:
             for other in relation["ways"]
             if other != meant
         ]  # fmt: skip
-        options = [o for o in options if not (o == "behind" and base.one in ("wall", "building", "house", "barn", "church", "store", "shop", "fence", "rock", "fireplace", "boulder", "piano", "train"))]
         if not options or (reference := seen.refer(mover)) == "":
             continue
         new = draw.choice(options)
@@ -76,6 +75,16 @@ def _related(seen: Scene, draw: Random) -> Iterator[Draft]:
         called = seen.refer(base)
         yield Draft("move", Asked("move", thing=reference, where=f"{new} {called}"), edited,
                     Asked("move", thing=reference, where=f"{meant} {called}"), mover.one)  # fmt: skip
+
+
+def _sure(seen: Scene, mover: Thing) -> bool:
+    """Whether it is alone in doing what is said: the first of the caption's people and animals, and in no pair."""
+    alive = [t for t in seen.things if t.person or t.animal]
+    if (mover.person or mover.animal) and alive[0] is not mover or mover.name == "others":
+        return False
+    if any(child.dep_ == "conj" for child in seen.doc[mover.head].rights):
+        return False
+    return mover.person or mover.animal or mover.name == mover.known(words("things", "beside"))
 
 
 def _small(mover: Thing) -> bool:
@@ -107,15 +116,11 @@ def _sides(seen: Scene) -> Iterator[Draft]:
     """"a boat in the background" -> "a boat in the foreground"; "on the left" -> "on the right"."""
     for match in re.finditer(r"\b(in the background|in the foreground|on the (?:left|right)(?= side| hand|$|[ .,]))", seen.low):
         thing = next((t for t in seen.things if t.end == match.start() - 1), None)
-        if thing is None or not (reference := seen.refer(thing)) or not thing.known(words("things", "beside") | words("things", "animals")) and not thing.person:
+        if thing is None or thing.name == "others" or not (reference := seen.refer(thing)) or not thing.known(words("things", "beside") | words("things", "animals")) and not thing.person:
             continue
         old = match[1]
         new = {"in the background": "in the foreground", "in the foreground": "in the background", "on the left": "on the right", "on the right": "on the left"}[old]
         if len(seen.things) < 2 or old in ("in the background",) and thing.known(frozenset(("tree", "sign", "train", "house", "mountain", "rock", "plane", "airplane", "fence"))):
             continue
         edited = splice(seen.text, match.start(), match.end(), new)
-
-        def there(where: str) -> str:
-            return where.replace("in the", "to the").replace("on the", "to the")
-
-        yield Draft("move", Asked("move", thing=reference, where=there(new)), edited, Asked("move", thing=reference, where=there(old)), thing.one)
+        yield Draft("move", Asked("move", thing=reference, where=new), edited, Asked("move", thing=reference, where=old), thing.one)

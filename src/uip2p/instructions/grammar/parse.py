@@ -145,6 +145,8 @@ def _thing(doc: Any, token: Any) -> Thing | None:
         return None
     if first and doc[first - 1].pos_ in ("ADJ", "NOUN", "PROPN", "NUM") and not doc[first - 1].is_punct:
         return None
+    if any(t.tag_ == "VBG" and t.i > first and doc[t.i - 1].pos_ in ("NOUN", "PROPN") for t in doc[first : token.i]):
+        return None
     noun = token.i
     while noun > first and doc[noun - 1].dep_ == "compound" and doc[noun - 1].lower_ not in COLORS and doc[noun - 1].head.i <= token.i:
         noun -= 1
@@ -160,6 +162,8 @@ def _thing(doc: Any, token: Any) -> Thing | None:
         if middle < token.i and doc[middle].pos_ == "NUM":  # "the two dogs"
             middle += 1
     middle = min(middle, noun)
+    if "and" in (t.lower_ for t in doc[first : token.i]) and not COLOR.search(doc.text[doc[middle].idx : doc[noun].idx]):
+        return None
     text = doc.text
     start, name_at, end = doc[first].idx, doc[noun].idx, token.idx + len(token)
     name = re.sub(r"\s+", " ", text[name_at:end].lower())
@@ -196,6 +200,9 @@ def owner(seen: Scene, thing: Thing) -> Thing | None:
     if token.dep_ == "poss" or link.i == token.i:
         return None
     if token.dep_ == "pobj" and link.lower_ in ("in", "with"):
+        near = seen.at(link.i - 1) if link.i else None
+        if near is not None and (near.person or near.animal):
+            return near
         return holder(seen, link.head)
     if token.dep_ == "dobj" and link.lower_ in ("wearing", "holding", "carrying", "wears", "holds", "carries"):
         return holder(seen, link.head if link.dep_ in ("acl", "relcl") else link)

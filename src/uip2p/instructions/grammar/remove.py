@@ -42,9 +42,15 @@ def _plain(seen: Scene, thing: Thing, tail: int = 0) -> bool:
     """Whether nothing that follows hangs on the thing: no "that is red", no "of flowers", no "'s", no later "it"."""
     token = seen.doc[thing.head]
     after = seen.low[thing.end + tail :]
-    if re.match(r" ?(?:'s?\b|’|-|that\b|which\b|who\b|of\b|made\b|to\b|for\b|from\b|full\b|behind it|where\b|attached\b|both\b|each\b|as they\b|/)", after.lstrip(" ")):
+    if re.match(r" ?(?:'s?\b|’|-|that\b|which\b|who\b|of\b|made\b|to\b|for\b|from\b|full\b|behind it|and\b|or\b|where\b|attached\b|both\b|each\b|as they\b|/)", after.lstrip(" ")):
         return False
     if re.search(r"\b(?:it|them|one|which)\b", after) or re.search(r"\bits?\b", after) and not any(t.animal for t in seen.things if t is not thing):
+        return False
+    if not tail and re.match(r" (?:in|on|over|around|from|at|next to|beside|behind) (?:its|his|her|their|it|him|them)\b", after) or not tail and TAIL.match(after):
+        return False
+    following = seen.doc[token.i + 1] if token.i + 1 < len(seen.doc) else None
+    if not tail and following is not None and (following.dep_ == "prt" or following.pos_ in ("ADP", "PART", "ADV") and (
+        following.n_rights == 0 and following.lower_ in ("on", "in", "off", "up", "down", "over", "out", "around"))):  # fmt: skip
         return False
     for child in token.rights:
         if child.dep_ in ("relcl", "acl", "appos", "amod") and child.idx >= thing.end + tail:
@@ -67,16 +73,30 @@ def _borne(seen: Scene, thing: Thing, draw: Random) -> Iterator[Draft]:
     whose = owner(seen, thing)
     if whose is None or not (whose.person or whose.animal) or not seen.refer(whose):
         return
+    if any(c.dep_ == "conj" for c in seen.doc[whose.head].rights) and seen.doc[thing.head].head.i != whose.head + 1:
+        return
+    if thing.det == "few" or seen.modifiers(thing).split()[:1] in (["matching"], ["same"], ["other"]) or thing.name in ("home plate", "license plate"):
+        return
     worn = thing.known(words("things", "worn") if whose.person else words("things", "animal_worn"))
     held = thing.known(words("things", "held"))
     first = token.head if token.dep_ == "conj" else token
     link = first.head
+    if thing.one == "leash" and seen.has("held", "walking", "walks", "pulled", "pulls", "tied", "leads", "holding", "holds", "leading", "pulling"):
+        return
     body = BODY.match(seen.text, thing.end)
     tail = len(body.group()) if body else 0
     if thing.plural != whose.plural and thing.name not in PAIRS or whose.plural and not thing.plural:
         return
     verb = link.lower_
     if not (worn and verb in ("wearing", "in", "with") or held and verb in ("holding", "carrying", "with")):
+        return
+    if held and not worn and whose.animal and not tail and thing.one.split()[-1] not in ("ball", "stick", "frisbee", "bone", "toy", "rope"):
+        return
+    if verb == "with" and (link.head.tag_ == "VBN" or any(c.lower_ == "with" for c in token.rights)):
+        return
+    if re.match(r" (?:while|whilst|as|when|before|after)\b", seen.low[thing.end + tail :]) and not any(t.pos_ in ("VERB", "AUX") for t in seen.doc[: link.i]):
+        return
+    if re.match(r" (?:at|in|on) (?:feet|mouth|hands?|head|back)\b", seen.low[thing.end :]) or worn and any(c.lower_ == "with" for c in token.rights):
         return
     if link.pos_ in ("VERB", "AUX") and link.dep_ not in ("acl", "advcl"):
         return
@@ -101,6 +121,8 @@ def _borne(seen: Scene, thing: Thing, draw: Random) -> Iterator[Draft]:
             return
         if seen.text[begin : thing.start].split() != [link.text]:
             return
+        if not worn and verb == "with" and before is not None and before.pos_ in ("NOUN", "PROPN") and before.i != whose.head:
+            return
         edited = cut(seen.text, begin, thing.end + tail)
     new, reference = named(seen, thing), seen.refer(whose)
     thing_called = _reference(seen, thing, whose, draw)
@@ -117,6 +139,8 @@ def _beside(seen: Scene, thing: Thing, draw: Random) -> Iterator[Draft]:
     """"A man stands next to a bicycle" -> "A man stands"."""
     match = BESIDE.search(seen.text[: thing.start])
     reference = seen.refer(thing)
+    if thing.det == "few" or thing.name in ("home plate", "license plate"):
+        return
     if match is None or not reference or not thing.known(words("things", "beside") | words("things", "animals")) or not _plain(seen, thing):
         return
     token = seen.doc[thing.head]

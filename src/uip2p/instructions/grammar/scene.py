@@ -10,7 +10,7 @@ from random import Random
 from uip2p.instructions.grammar.asked import Asked, Draft
 from uip2p.instructions.grammar.parse import COLORS, Scene
 from uip2p.instructions.grammar.tables import table, words
-from uip2p.instructions.grammar.text import a, append, bare, lower_first, splice
+from uip2p.instructions.grammar.text import NUMBERS, a, append, bare, lower_first, singular_verb, splice
 
 MOTION = frozenset("through across along down up over around into onto".split())
 
@@ -40,8 +40,7 @@ def place_of(phrase: str) -> tuple[str, str, str]:
 def _place(seen: Scene, draw: Random) -> Iterator[Draft]:
     """"A dog runs through a field" -> "A dog runs along a sandy beach"."""
     tokens = [t for t in seen.doc if t.pos_ in ("VERB", "AUX")]
-    verbs = words("scene", "targets", "verbs")
-    if any(_base(t.lower_, t.tag_) not in verbs for t in tokens):
+    if any(t.lower_ not in _forms() for t in tokens):
         return
     for thing in seen.things:
         noun = thing.known(frozenset(places()))
@@ -62,7 +61,7 @@ def _place(seen: Scene, draw: Random) -> Iterator[Draft]:
             continue
         if noun not in thing.name or thing.name not in (noun, f"city {noun}", f"dirt {noun}", f"park {noun}", f"forest {noun}") or (noun == "area" or noun == "ground" or noun == "room") and not seen.modifiers(thing):
             continue
-        targets = [t for t in table("scene")["targets"][kind] if not any(w in seen.words for w in bare(t).split()) and (link.lower_ not in MOTION or place_of(t)[2])]
+        targets = [t for t in table("scene")["targets"][kind] if _elsewhere(seen, thing.name, t)]
         if kind == "indoors" and link.lower_ in MOTION or not targets:
             continue
         target = draw.choice(targets)
@@ -82,15 +81,32 @@ def _place(seen: Scene, draw: Random) -> Iterator[Draft]:
         yield Draft("place", forward, edited, reverse, "place")
 
 
-def _base(verb: str, tag: str) -> str:
-    """"running" -> "run"."""
-    import lemminflect  # noqa: PLC0415  (0.3 s that readers of instructions do not need)
+def _elsewhere(seen: Scene, old: str, target: str) -> bool:
+    """Whether a target is another kind of place than the caption's, and one where its people could be as they are."""
+    alike = table("scene")["targets"]["alike"]
+    if any(set(old.split()) & set(group) and set(bare(target).split()) & set(group) for group in alike):
+        return False
+    if "snowy" in target and seen.has_any(words("scene", "summer") - {"beach", "sand", "sandy", "green"}):
+        return False
+    if {"street", "lot"} & set(target.split()) and any(seen.has(w) for w in ("lying", "laying", "lies", "lays", "sleeping", "sleeps", "sitting", "sits", "resting", "rests", "sit", "lie", "lay", "rest", "wrestle", "wrestling")):
+        return False
+    return not any(w in seen.words for w in bare(target).split())
 
-    found = lemminflect.getLemma(verb, upos="VERB")
-    return found[0] if found else verb
+
+@cache
+def _forms() -> frozenset[str]:
+    """Every form of the verbs that can be done anywhere: "run", "runs", "running"."""
+    found = set("is are was be being been am lying".split())
+    for verb in words("scene", "targets", "verbs"):
+        stem = verb[:-1] if verb.endswith("e") and not verb.endswith("ee") else verb
+        doubled = stem + stem[-1] if re.search(r"[^aeiou][aeiou][bgmnpt]$", stem) else stem
+        found |= {verb, singular_verb(verb), stem + "ing", doubled + "ing"}
+    return frozenset(found)
 
 
 def outdoors(seen: Scene) -> bool:
+    if seen.has_any(words("scene", "open")):
+        return not seen.has_any(words("scene", "shut"))
     return seen.has_any(words("scene", "outdoors")) and not seen.has_any(words("scene", "inside"))
 
 
@@ -138,12 +154,22 @@ def _style(seen: Scene, draw: Random) -> Iterator[Draft]:
     yield Draft("style", Asked("style", style=a(name)), edited, reverse, "style")
 
 
+@cache
+def _finite_forms() -> frozenset[str]:
+    """"runs", "sits", "is" …"""
+    return frozenset(singular_verb(verb) for verb in words("scene", "verbs"))
+
+
 def _titled(seen: Scene, prefix: str) -> str | None:
     """"a painting of" before a caption that is a noun phrase, or is one without its "is"; None for other sentences."""
     text = seen.text
     finite = [t for t in seen.doc if t.tag_ in ("VBZ", "VBP", "VBD", "MD")]
     root = next(t for t in seen.doc if t.head.i == t.i)
     if re.search(r"[.!?;]\s+\S", text.strip()) or seen.low.startswith(("there ", "this ", "it ", "these ", "we ", "i ")):
+        return None
+    first = seen.doc[0]
+    if first.pos_ not in ("DET", "NUM") and first.tag_ not in ("NNS", "PRP$") and first.lower_ not in NUMBERS or any(
+        t.lower_ in _finite_forms() and t.tag_ not in ("VBZ", "VBP", "VBD") for t in seen.doc[1:]):  # fmt: skip
         return None
     if not finite and root.pos_ in ("NOUN", "PROPN") or not finite and root.tag_ == "VBG":
         body = text

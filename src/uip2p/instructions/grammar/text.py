@@ -49,8 +49,8 @@ def cut(text: str, start: int, end: int) -> str:
         before = before.rstrip(" ,")
         gap = " " if text[end:][:1].isspace() and after else ""
         return before + gap + after
-    if before.endswith(",") and after.startswith(","):
-        after = after[1:].lstrip()
+    if before.endswith(",") and after.startswith(","):  # a phrase between commas
+        return before.rstrip(" ,") + " " + after[1:].lstrip()
     if after.startswith(","):
         gap = " " if text[end:][:1].isspace() else ""
         return before + gap + after
@@ -72,10 +72,17 @@ def lower_first(text: str) -> str:
 
 @cache
 def plural(noun: str) -> str:
-    """"red fox" -> "red foxes"."""
-    import inflect
-
-    return noun if noun in _SINGULAR and _SINGULAR[noun] == noun else inflect.engine().plural_noun(noun)
+    """"red fox" -> "red foxes"; a noun that has no other plural stays."""
+    head, _, last = noun.rpartition(" ")
+    if head:
+        return f"{head} {plural(last)}"
+    if _SINGULAR.get(noun) == noun or noun in ("sheep", "deer", "fish"):
+        return noun
+    if noun in _PLURAL:
+        return _PLURAL[noun]
+    if re.search(r"[^aeiou]y$", noun):
+        return noun[:-1] + "ies"
+    return noun + ("es" if re.search(r"(?:ch|sh|x|s|z)$", noun) else "s")
 
 
 @cache
@@ -96,6 +103,9 @@ _SINGULAR = {
     "cookies": "cookie", "zombies": "zombie", "movies": "movie", "ties": "tie", "beanies": "beanie", "hoodies": "hoodie", "pies": "pie",
     "brownies": "brownie", "mess": "mess", "cross": "cross", "fries": "fries", "swiss": "swiss", "tv's": "tv",
 }  # fmt: skip
+
+
+_PLURAL = {one: many for many, one in _SINGULAR.items() if one != many and many not in ("skis",)}
 
 
 def _by_rule(noun: str) -> str:

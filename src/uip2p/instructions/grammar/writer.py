@@ -76,9 +76,10 @@ class GrammarWriter:
         for draft in order:
             if len(chosen) == self.per_caption:
                 break
-            if counts.get(draft.kind, 0) >= (1 if draft.kind in ("add", "place", "style", "weather", "time") else 2):
+            if counts.get(draft.kind, 0) >= (1 if draft.kind in ("place", "style", "weather", "time") else 2):
                 continue
-            edit = Edit(draft.kind, say(draft.forward, draw), draft.edited, say(draft.reverse, draw))
+            edited = draft.edited.upper() if seen.text.isupper() else draft.edited
+            edit = Edit(draft.kind, say(draft.forward, draw), edited, say(draft.reverse, draw))
             if self.sound(edit, seen.text) and edit.edited_caption not in {e.edited_caption for e in chosen}:
                 chosen.append(edit)
                 counts[draft.kind] = counts.get(draft.kind, 0) + 1
