@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -28,6 +29,12 @@ def unbroken(source, tmp_path_factory):
     out = tmp_path_factory.mktemp("unbroken") / "run"
     generate(config(source), out, make_writer=ColorWriter, quiet=True)
     return edits_and_rejected(out)
+
+
+@pytest.fixture(autouse=True)
+def paths(monkeypatch):
+    """Ray's workers find the modules of the tests by the environment alone."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
 
 
 def lines(out) -> int:
@@ -78,7 +85,7 @@ def test_a_killed_driver_goes_on(number, source, unbroken, tmp_path):
     out = tmp_path / "run"
     driver = context.Process(target=life, args=(source, out, "", 2, "ray"))
     driver.start()
-    while lines(out) < 20:
+    while lines(out) < 20 and driver.is_alive():
         time.sleep(0.01)
     os.kill(driver.pid, number)
     driver.join(60)
