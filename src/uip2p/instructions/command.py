@@ -12,6 +12,7 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "model": (str, "the LLM: an endpoint's name for it, a folder, a hub id, a .gguf file"),
     "prompts": (str, "which prompts: default, small, tuned, or a folder of your own"),
     "edits": (int, "edits for a caption"),
+    "kinds": (str, "grammar: only these, such as color,add,remove"),
     "temperature": (float, "of an LLM"),
     "max_tokens": (int, "longest answer of an LLM"),
     "base_url": (str, "endpoint: where it is, such as http://localhost:8000/v1"),
@@ -77,6 +78,8 @@ def read_config(args: argparse.Namespace) -> Any:
     from uip2p.instructions.writers import options
 
     given = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
+    if "kinds" in given:
+        given["kinds"] = given["kinds"].split(",")
     theirs = args.mode == "reverse" or args.writer == "source"
     rules = apply_overrides({"skip": SOURCE_WROTE if theirs else ()}, args.rule)
     return Config(

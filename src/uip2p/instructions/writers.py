@@ -10,13 +10,21 @@ from uip2p.config import from_dict, to_dict
 from uip2p.errors import UserError
 from uip2p.instructions.config import Config
 from uip2p.instructions.shards import Counts
-from uip2p.instructions.writer import Edit, Mode, Writer, Written
+from uip2p.instructions.writer import KINDS, Edit, Mode, Writer, Written
 from uip2p.records import Caption
 
 
 @dataclass(frozen=True)
+class GrammarConfig:
+    """edits: at most so many a caption. kinds: of `writer.KINDS`."""
+
+    edits: int = 4
+    kinds: tuple[str, ...] = KINDS
+
+
+@dataclass(frozen=True)
 class NoOptions:
-    """Of a writer that has none."""
+    """Of the writer that takes what is there."""
 
 
 def open_writer(config: Config, spent: Counts) -> Writer:
@@ -42,7 +50,7 @@ def open_writer(config: Config, spent: Counts) -> Writer:
         return SourceWriter()
     from uip2p.instructions.grammar import GrammarWriter
 
-    return GrammarWriter(config.seed)
+    return GrammarWriter(config.seed, settings.edits, settings.kinds)
 
 
 def options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,7 +83,9 @@ def _settings(name: str) -> tuple[type, frozenset[str]]:
         from uip2p.instructions import vllm
 
         return vllm.VllmConfig, vllm.FREE
-    if name in ("grammar", "source"):
+    if name == "grammar":
+        return GrammarConfig, frozenset()
+    if name == "source":
         return NoOptions, frozenset()
     raise UserError(f"there is no writer {name!r}.")
 

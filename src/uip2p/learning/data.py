@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 from torch.utils.data import DataLoader, Dataset
 
 from uip2p.datasets import open_records
+from uip2p.datasets.source import TEXTS
 from uip2p.errors import UserError
 from uip2p.images import load_image
 from uip2p.learning.quarantine import Quarantine
@@ -237,6 +238,12 @@ class OwnRecords:
             fitted = ImageOps.fit(picture, (self.size, self.size), Image.Resampling.LANCZOS)
             return replace(record, image=np.asarray(fitted))
         raise UserError(f"{self.source.name(0)} and {len(self) - 1} more: not one picture can be read.")
+
+    def texts(self, rows: int = 50_000) -> Iterator[str]:
+        """Every text of the first so many rows."""
+        for row in range(min(rows, len(self))):
+            record = self.source.record(row if self.rows is None else self.rows[row])
+            yield from (getattr(record, name) for name in TEXTS)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         record = self.record(index)

@@ -39,6 +39,7 @@ from uip2p.models.miniature import (
     build_unet,
 )
 from uip2p.models.tokenizer import build_tokenizer
+from uip2p.models.words import adopt, frequent_words, teach
 from uip2p.models.widen import widen_conv_in
 from uip2p.scenes.language import vocabulary
 from uip2p.scenes.world import World
@@ -46,8 +47,8 @@ from uip2p.scenes.world import World
 SPLITS = ("train", "validation")
 PACKAGE = Path(__file__).parent.parent
 RECIPES = PACKAGE / "recipes"
-# Where a stage of the family `mini` is found when the run's own root has none: what ships with the package. Another
-# family (another size) has its own stages and must never start from these.
+# Where a stage of the family `mini`, or of `own`, which goes on from it, is found when the run's own root has none: what
+# ships with the package. Another family (another size) has its own stages and must never start from these.
 SHIPPED = {
     "autoencoder": PACKAGE / "assets/base-mini/vae",
     "clip": PACKAGE / "assets/clip",
@@ -83,7 +84,8 @@ class LatentEncoderConfig:
 class EditorConfig:
     """What is fine-tuned. base: a stage's name, a folder, a hub id or a single file. clips: the loss encoders; with
     those of objective latent-clip the losses compare latents, and nothing is decoded.
-    train_text: the text encoder learns too (the paper keeps it frozen).
+    train_text: the text encoder learns too (the paper keeps it frozen). words: a CLIP that was taught new words from
+    the base's own, which the text encoder then reads too (likewise a reference).
 
     How it fits and how fast it is: lora instead of all weights; frozen: in what the weights that do not learn are kept;
     checkpointing: activations of the UNet and the decoder are computed again in backward; compile: by torch.compile.
@@ -93,12 +95,22 @@ class EditorConfig:
     base: str = "base"
     clips: tuple[str, ...] = ("clip",)
     train_text: bool = False
+    words: str = ""
     lora: LoraConfig = field(default_factory=LoraConfig)
     vae: str = ""
     tiny_decoder: str = ""
     frozen: Literal["fp32", "bf16", "fp16"] = "fp32"
     checkpointing: bool = False
     compile: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WordsConfig:
+    """A CLIP that goes on learning, from your own captioned pictures. start: which (a stage's name, a folder or a hub
+    id). words: so many of the captions' most frequent words become tokens of their own."""
+
+    start: str
+    words: int = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +205,7 @@ def find(reference: str, root: Path, family: str = "mini") -> str:
     trained = root / reference / "model"
     if trained.is_dir():
         return str(trained)
-    shipped = SHIPPED.get(reference) if family == "mini" else None
+    shipped = SHIPPED.get(reference) if family in ("mini", "own") else None
     if shipped is not None and shipped.is_dir():
         return str(shipped)
     recipe = f"{family}-{reference}"
@@ -266,6 +278,12 @@ def _cycle(read: Callable, look: Callable[[str], str], own: Own | None):
     return objective, Unpaired(data, "train"), Unpaired(data, "validation")
 
 
+def _own(folder: Path | None) -> Path:
+    if folder is None:
+        raise UserError("this recipe is for pictures of your own: give their folder with --data DIR.")
+    return folder
+
+
 def cache_key(config: EditorConfig, data: DataConfig, look: Callable[[str], str]) -> dict[str, Any]:
     """What a cache depends on: the models whose answers it keeps, by name and, of folders, by weights; the size."""
 
@@ -289,12 +307,13 @@ def _paired(read: Callable, look: Callable[[str], str], own: Own | None):
 def _editor(config: EditorConfig, look: Callable[[str], str]) -> LatentEditor:
     base, vae_name, frozen = look(config.base), look(config.vae) if config.vae else "", DTYPES[config.frozen]
     parts = load_pipeline(base)
+    tokenizer = adopt(parts.text_encoder, parts.tokenizer, load_clip(look(config.words))) if config.words else parts.tokenizer
     with quiet():
         editor = LatentEditor(
             widen_conv_in(parts.unet),
             (load_autoencoder(vae_name) if vae_name else parts.vae).to(frozen),
             parts.text_encoder.to(torch.float32 if config.train_text else frozen),
-            parts.tokenizer,
+            tokenizer,
             parts.scheduler,
             train_text=config.train_text,
             text_encoder_2=None if parts.text_encoder_2 is None else parts.text_encoder_2.to(frozen),
