@@ -1,7 +1,9 @@
 """Captions from every layout: the same rows, their pictures, their ids; and which columns are what."""
 
+import io
 import json
 import pickle
+import tarfile
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from caption_sources import (
 
 from uip2p.datasets import open_captions
 from uip2p.datasets.parquet import RowGroups
+from uip2p.datasets.tar import list_fully, list_plainly
 from uip2p.errors import UserError
 from uip2p.images import load_image
 
@@ -143,7 +146,7 @@ def test_a_column_can_be_named_and_a_wrong_one_lists_those_there(tmp_path):
     parquet(tmp_path)
     with pytest.raises(UserError, match="has no column 'words'; there are image, TEXT, n"):
         open_captions(tmp_path, columns={"caption": "words"})
-    with pytest.raises(UserError, match="columns has no field 'captoin' caption, image"):
+    with pytest.raises(UserError, match="columns has no field 'captoin'"):
         open_captions(tmp_path, columns={"captoin": "TEXT"})
     write_parquet(tmp_path / "own/a.parquet", [{"x": "a cat", "y": png(1)}])
     with pytest.raises(UserError, match=r"no column is called as a caption usually is .*; there are x, y"):
@@ -212,6 +215,48 @@ def test_a_caption_is_in_txt_or_in_json_and_a_failed_download_is_no_row(tmp_path
     assert open_captions(tmp_path).caption(0).caption == "from json"
     with pytest.raises(UserError, match=r"0\.tar:b: the field 'caption' is missing: the picture has no caption"):
         open_captions(tmp_path).caption(1)
+
+
+def archive(path, format, names, **about):
+    with tarfile.open(path, "w", format=format) as shard:
+        for number, name in enumerate(names):
+            info = tarfile.TarInfo(name)
+            info.size = 0 if name.endswith("/") else number * 300
+            info.type = tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE
+            for field, value in about.items():
+                setattr(info, field, value)
+            shard.addfile(info, io.BytesIO(bytes(info.size)))
+
+
+@pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize(
+    "names", [["a.jpg", "a.txt", "b/", "b/c.jpg", "b/c.json"], ["f/" * 60 + "a.jpg"], ["ü.jpg", "犬.txt"], []]
+)
+@pytest.mark.parametrize("about", [{}, {"mtime": 1.25}, {"uname": "ü"}])
+def test_a_tar_is_listed_plainly_or_fully_with_the_same_outcome(tmp_path, format, names, about):
+    file = tmp_path / "0.tar"
+    archive(file, format, names, **about)
+    fully, plainly = list_fully(file), list_plainly(file)
+    assert plainly in (None, fully) and len(fully) == len(names)
+    if format != tarfile.GNU_FORMAT and names[:1] == ["a.jpg"] and "uname" not in about:
+        assert plainly == fully, "the fast way is taken where it can be"
+
+
+def test_the_fast_way_gives_up_on_what_is_wrong(tmp_path):
+    file = tmp_path / "0.tar"
+    archive(file, tarfile.USTAR_FORMAT, ["a.jpg", "a.txt"])
+    whole = bytearray(file.read_bytes())
+    assert list_plainly(file) is not None
+    for at, content in ((0, b"X"), (124, b"-0000001000"), (124, b"77777777777"), (156, b"L"), (148, b"0000000")):
+        broken = whole[:at] + content + whole[at + len(content) :]
+        if at == 124:  # a checksum that is right
+            broken[148:156] = b" " * 8
+            broken[148:156] = b"%06o\0 " % sum(broken[:512])
+        file.write_bytes(broken)
+        assert list_plainly(file) is None, content
+    for length in (100, 700):
+        file.write_bytes(whole[:length])
+        assert list_plainly(file) is None
 
 
 def test_tables_that_img2dataset_leaves_beside_its_tars_are_not_the_source(tmp_path):
