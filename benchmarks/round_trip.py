@@ -4,7 +4,7 @@
 
 Genuine reverses are those that the grammar wrote and its own round trip confirms. Wrong ones, for the same edit:
 
-    shuffled   the reverse of another edit of the same kind, for kinds where that is wrong ("make it day" undoes all nights)
+    shuffled   the reverse of another edit of the same kind ("make it day" undoes all nights: not of such kinds)
     forward    the instruction itself
     sibling    the reverse of another edit of the same caption
     invented   what it brings in is another word of the same sort (a colour, a thing, a place)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import BertConfig, BertModel, BertTokenizerFast
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 
 from uip2p.errors import UserError
 from uip2p.instructions.accept import Facts, Judge, Rules, judge
@@ -14,7 +15,8 @@ from uip2p.models.clip import ClipConfig, build_clip
 from uip2p.models.tokenizer import build_tokenizer
 from uip2p.records import Caption
 
-WORDS = "a the car dog red blue green make street on add remove".split()
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+WORDS = ["a", "the", "car", "dog", "red", "blue", "make", "street", "on"]
 TEXTS = ["a red car", "a blue car on the street", "a dog", "a red car", "make the car red"]
 
 
@@ -22,11 +24,13 @@ TEXTS = ["a red car", "a blue car on the street", "a dog", "a red car", "make th
 def sentence_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("encoder")
     torch.manual_seed(0)
-    config = BertConfig(vocab_size=5 + len(WORDS), hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+    config = BertConfig(vocab_size=len(SPECIAL) + len(WORDS), hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
                         intermediate_size=32, max_position_embeddings=32)  # fmt: skip
     BertModel(config).save_pretrained(folder)
-    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]))
-    BertTokenizerFast(vocab_file=str(folder / "vocab.txt")).save_pretrained(folder)
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate([*SPECIAL, *WORDS])}, "[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(folder)
     return folder
 
 
@@ -53,7 +57,7 @@ def test_unit_vectors_that_do_not_depend_on_their_neighbours(kind, request):
 
 
 def test_a_sentence_is_the_mean_of_its_tokens(sentence_folder):
-    model, tokenizer = BertModel.from_pretrained(sentence_folder), BertTokenizerFast.from_pretrained(sentence_folder)
+    model, tokenizer = BertModel.from_pretrained(sentence_folder), AutoTokenizer.from_pretrained(sentence_folder)
     states = model.eval()(**tokenizer("a dog", return_tensors="pt")).last_hidden_state[0]
     expected = torch.nn.functional.normalize(states.mean(0), dim=0).detach().numpy()
     assert np.allclose(load_encoder(str(sentence_folder)).encode(["a dog", TEXTS[1]])[0], expected, atol=1e-5)
@@ -106,6 +110,8 @@ def test_a_judge_with_models_judges_direction_and_picture(sentence_folder, clip_
     assert not any(set(verdict.reasons) & {"direction", "picture"} for verdict in lax(pairs, [path, path]))
     assert all(verdict.not_judged == ("picture",) for verdict in lax(pairs))
     assert all(verdict.not_judged == ("picture",) for verdict in lax(pairs, [None, None]))
+    path.write_bytes(b"no picture")
+    assert all("picture" in verdict.reasons for verdict in lax(pairs, [path, path]))
     assert "direction" in judge(*pairs[0], Facts(Rules())).not_judged
 
 

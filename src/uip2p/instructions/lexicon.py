@@ -65,8 +65,8 @@ STYLES = _set(
     "illustration sculpture clay stain impressionist black"
 )
 SCENERY = _set(
-    "sky sun light heavy thick soft dark bright orange gold glow cloud star day full broad calm clear render draw paint "
-    "sketch art natural open"
+    "sky sun light heavy thick soft dark bright orange gold glow cloud star day full broad calm clear render draw "
+    "paint sketch art natural open"
 )
 # Where nothing is said of it, a picture is a photograph in colour, taken by day: what undoes an edit may say so.
 DAY, CLEAR = _set("day midday noon broad"), _set("clear dry calm")
