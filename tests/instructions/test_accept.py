@@ -21,8 +21,8 @@ PAPER = [
 GOOD = [
     *PAPER,
     ("A red car on a street.", "Make the car blue.", "A blue car on a street.", "Make the car red."),
-    ("A brown dog runs through the grass", "Replace the dog with a cat", "A brown cat runs through the grass",
-     "Turn the cat into a dog"),
+    ("A brown dog runs through the grass", "Replace the dog with a cat", "A cat runs through the grass",
+     "Turn the cat into a brown dog"),
     ("Two children with balloons play in a park", "Remove the balloons", "Two children play in a park",
      "Give the children balloons"),
     ("A cat sits on a sofa", "Move the cat to the floor", "A cat sits on the floor", "Put the cat on a sofa"),

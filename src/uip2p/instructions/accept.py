@@ -233,14 +233,17 @@ class Judge:
     def _image_texts(
         self, pairs: Sequence[tuple[Edit, Caption]], pictures: Sequence[Any] | None
     ) -> Sequence[float | None]:
-        """The cosine of each pair's caption and picture."""
+        """The cosine of each pair's caption and picture; −1 where it does not open: nobody can train on it."""
         if self.likeness is None or pictures is None:
             return [None] * len(pairs)
         seen: dict[tuple[str, str], float] = {}  # a picture has several edits
         for (_, caption), picture in zip(pairs, pictures, strict=True):
             key = (caption.image_id, caption.caption)
             if picture is not None and key not in seen:
-                seen[key] = self.likeness(picture, caption.caption)
+                try:
+                    seen[key] = self.likeness(picture, caption.caption)
+                except UserError:
+                    seen[key] = -1.0
         return [seen.get((caption.image_id, caption.caption)) for _, caption in pairs]
 
 

@@ -11,18 +11,18 @@ def _set(text: str) -> frozenset[str]:
 
 REMOVE = _set(
     "remove delete erase eliminate omit discard clear strip shave hide exclude drop subtract undress unload empty "
-    "dismiss detach extract wipe"
+    "dismiss detach extract wipe stop calm lift"
 )
 ADD = _set("add insert include introduce attach")  # what was there stays
 CHANGE = _set(
     "change make turn transform convert replace swap switch exchange substitute recolor recolour color colour paint "
-    "dye tint shade stain set move shift bring relocate transfer slide send carry push pull lift pass take render "
+    "dye tint shade stain set move shift bring relocate transfer slide send carry push pull pass take render "
     "restyle redraw style stylize stylise let have get lighten darken brighten dim blur sharpen soften enlarge shrink "
     "resize rotate flip mirror bend open close raise lower straighten tilt stretch trim cut crop light illuminate "
     "decorate adjust alter modify edit update apply use show depict age freeze melt flood burn clean wash dry wet "
     "break fix repair put place give draw hang plant sprinkle cover dress fill wrap equip position lay stand seat sit "
     "keep reposition rearrange recast reimagine imagine picture present portray shape mold crown arm load top garnish "
-    "surround scatter spread drape tie build create trade modernize cast throw drop pour swathe bathe restage repaint "
+    "surround scatter spread drape tie build create trade modernize cast throw pour swathe bathe restage repaint "
     "relight redecorate undo revert restore return leave fold unfold hand colorize"
 )  # undo and its like are instructions too: `no_back` refuses them by its own name
 
@@ -32,21 +32,21 @@ FUNCTION = _set(
     "as than then there here it its itself he him his himself she her hers herself they them their theirs themselves "
     "who whom whose which what is are was were be been being am do does did done can could will would shall should "
     "may might must has to into with by for at from up out off away very too also just only please now while during "
-    "not no if when where how such own same like onto upon via about it's there's within rid completely "
+    "not no if when where how such own same like upon via about it's there's within rid completely "
     "entirely fully slightly don't doesn't isn't aren't"
 )
 # Words that may come and go with an edit without being asked for.
 GENERIC = _set(
     "color colour hue shade tone picture image photo photograph photography scene side view part thing style look "
     "weather time place spot area setting background instead whole entire new different version form piece kind type "
-    "object position location shot camera"
+    "object position location shot"
 )
 POSTURE = _set(
     "wear hold have carry stand sit lie lay rest hang appear seem become feature show contain place put set fill be "
     "take make turn get go give come keep stay fall"
 )
 SPATIAL = _set(
-    "on in under below beneath underneath behind above over beside near between inside outside left right top bottom front "
+    "on in under below beneath underneath behind above over beside near between outside left right top bottom front "
     "back middle center centre corner edge next far across against around along through amid among atop alongside "
     "opposite down close"
 )
@@ -54,28 +54,43 @@ NUMBERS = _set(
     "one two three four five six seven eight nine ten eleven twelve dozen pair couple few several many single first "
     "second third group lot"
 )
-LIGHT = GENERIC | POSTURE | SPATIAL | NUMBERS | _set("disappear vanish bare bareheaded barefoot empty plain")
+BODY = _set("hand head arm shoulder neck lap mouth face foot back")  # whoever is seen has them
+LIGHT = GENERIC | POSTURE | SPATIAL | NUMBERS | BODY | _set("disappear vanish stop bareheaded barefoot empty plain")
 
-# Where nothing is said of them, pictures are photographs, taken by day: what undoes an edit may say so.
-DAY, CLEAR, PHOTO = _set("day daylight"), _set("clear dry"), _set("photo photograph realistic real photorealistic")
-NIGHT = _set("night dusk dawn sunset sunrise evening midnight twilight moonlight moon star dark")
-WEATHER = _set("rain snow fog storm cloud mist wind wet blizzard haze overcast lightning thunderstorm")
+# The state of a whole picture. Where a word of it is asked for, the words of SCENERY may come and go with it.
+NIGHT = _set("night midnight evening sunset sunrise dusk dawn twilight moon star")
+WEATHER = _set("rain snow fog mist haze storm cloud wind lightning thunderstorm blizzard overcast wet")
 STYLES = _set(
-    "painting paint watercolor sketch drawing draw cartoon comic pencil oil anime mosaic engrave pixel ink art poster "
-    "charcoal illustration impressionist illustrate"
+    "paint watercolor oil sketch draw cartoon comic pencil crayon charcoal ink anime mosaic engrave pixel poster art "
+    "illustration sculpture clay stain impressionist black"
 )
-UNSAID = ((DAY, NIGHT), (CLEAR, WEATHER), (PHOTO, STYLES))
+SCENERY = _set(
+    "sky sun light heavy thick soft dark bright orange gold glow cloud star day full broad calm clear render draw "
+    "paint sketch art natural open"
+)
+# Where nothing is said of it, a picture is a photograph in colour, taken by day: what undoes an edit may say so.
+DAY, CLEAR = _set("day midday noon broad"), _set("clear dry calm")
+PHOTO, COLORED = _set("photo realistic real photorealistic"), _set("color colorful full natural")
+STATES = NIGHT | WEATHER | STYLES | DAY | CLEAR | PHOTO
+UNSAID = ((DAY, NIGHT), (CLEAR, WEATHER), (PHOTO, STYLES - {"black"}), (COLORED, _set("black")))
 
 SAME = {
-    "rainy": "rain", "snowy": "snow", "foggy": "fog", "sunny": "sun", "cloudy": "cloud", "stormy": "storm",
-    "misty": "mist", "windy": "wind", "icy": "ice", "wooden": "wood", "golden": "gold", "grey": "gray",
-    "colour": "color",
-    "nighttime": "night", "daytime": "day", "daylight": "day", "television": "tv",
-    "watercolour": "watercolor", "photograph": "photo", "centre": "center", "underneath": "under",
-    "beneath": "under", "below": "under", "colored": "color", "coloured": "color", "hazy": "haze", "starry": "star",
-    "moonlit": "moon", "sunlit": "sun", "sunshine": "sun", "snowfall": "snow", "men": "man", "women": "woman",
+    "rainy": "rain", "downpour": "rain", "snowy": "snow", "snowfall": "snow", "foggy": "fog", "misty": "mist",
+    "hazy": "haze", "stormy": "storm", "windy": "wind", "cloudy": "cloud", "sunny": "sun", "sunlit": "sun",
+    "sunshine": "sun", "icy": "ice", "nighttime": "night", "moonlight": "night", "moonlit": "night", "starry": "night",
+    "daytime": "day", "daylight": "day", "painting": "paint", "paintings": "paint", "drawing": "draw",
+    "drawings": "draw", "sculpt": "sculpture", "watercolour": "watercolor", "photograph": "photo", "colour": "color",
+    "colored": "color", "coloured": "color", "colorize": "color", "grey": "gray", "wooden": "wood", "golden": "gold",
+    "television": "tv", "centre": "center", "underneath": "under", "beneath": "under", "below": "under", "onto": "on",
+    "inside": "in", "into": "in", "men": "man", "women": "woman",
 }  # fmt: skip
-SAME |= {word: word for word in LIGHT | DAY | CLEAR | PHOTO | NIGHT | WEATHER | STYLES if word not in SAME}
+SAME |= {word: word for word in LIGHT | SCENERY | STATES if word not in SAME}
+
+# Verbs that act on the thing that is named first, as it is seen: "make the jacket …", "replace his hat with …".
+ACTING = _set(
+    "change make turn transform convert replace swap switch exchange recolor recolour color colour paint dye tint give "
+    "dress move shift"
+)
 
 # ---- "back" that speaks of a part or a direction, and not of what was before -------------------------
 
@@ -95,8 +110,8 @@ AFTER_BACK = _set(  # "back yard", "back of the truck"
 
 NSFW = _set("topless nsfw undressed upskirt")
 INNOCENT = _set(
-    "slope sucking suck sucked pot potty strip shag shaggy dummy facial fat kill killed cowgirl cowgirls cock cocks tit "
-    "crotch erect fisted gay gays lesbian lesbians transsexual god hemp hump humped hookah jerk jerked jerks knob "
+    "slope sucking suck sucked pot potty strip shag shaggy dummy facial fat kill killed cowgirl cowgirls cock cocks "
+    "tit crotch erect fisted gay gays lesbian lesbians transsexual god hemp hump humped hookah jerk jerked jerks knob "
     "leper loin loins nob oral orally organ ovary paddy pastie pasty pawn pee pollock reefer revue rum rump sandbar "
     "screw screwed screwing seaman seamen slave sniper snuff souse soused stroke tampon thrust tramp tush ugly undies "
     "urinal urine uzi vixen vodka vomit wad wang weed weiner whitey womb woody yury drunk homey junkie ninny paddies "

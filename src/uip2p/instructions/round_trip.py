@@ -35,7 +35,7 @@ def by_words(edit: Edit, caption: str) -> float:
 def coverage(reading: Reading) -> float:
     """Of what the caption after has more, the part that the instruction asks for; of what it has less, whether
     anything was asked to go, where nothing comes."""
-    if not reading.acts:
+    if reading.invented or not reading.acts:
         return 0.0
     if reading.gained:
         return len(reading.gained & reading.brings) / len(reading.gained)

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from uip2p.datasets import open_records
+from uip2p.datasets import is_generated, open_records
+from uip2p.datasets.folder import FolderSource
 from uip2p.datasets.source import TEXTS, Source
 from uip2p.errors import UserError
 from uip2p.instructions.accept import DUPLICATE, Judge, Rules
@@ -51,7 +53,7 @@ def validate(path: str | Path, rules: Rules = Rules(), *, pictures: bool = True,
     fault and stops nothing. UserError: there is no such source, or nothing of it can be read.
     """
     found = Validation()
-    for fault, not_judged in _faults(open_records(path), Judge(rules), pictures):
+    for fault, not_judged in _faults(_open(Path(path)), Judge(rules), pictures):
         found.rows += 1
         found.not_judged.update(not_judged)
         if fault.reasons:
@@ -60,6 +62,30 @@ def validate(path: str | Path, rules: Rules = Rules(), *, pictures: bool = True,
             if len(found.faults) < shown:
                 found.faults.append(fault)
     return found
+
+
+def _open(path: Path) -> Source:
+    folder = not is_generated(path) and (path.suffix == ".jsonl" or (path / "metadata.jsonl").is_file())
+    return _Folder(path) if folder else open_records(path)
+
+
+class _Folder(FolderSource):
+    """Where FolderSource refuses the whole folder for a row at fault, here the row itself says what it is."""
+
+    def _record(self, row: dict[str, Any], where: str) -> EditRecord:
+        try:
+            return super()._record(row, where)
+        except UserError as error:
+            return EditRecord(error, "", "", "", "")
+
+    def name(self, row: int) -> str:
+        image = self.records[row].image
+        return f"row {row + 1}" if isinstance(image, UserError) else image.name
+
+    def record(self, row: int) -> EditRecord:
+        if isinstance(self.records[row].image, UserError):
+            raise self.records[row].image
+        return self.records[row]
 
 
 def _faults(source: Source, judge: Judge, pictures: bool) -> Iterator[tuple[Fault, tuple[str, ...]]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import base64
 import io
 import json
 import statistics
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ CUT = 500  # characters of a text that are shown: rejected captions have any len
 NAMES = dict(zip(LENGTHS, ("Captions", "Instructions", "Edited captions", "Reverse instructions"), strict=True))
 
 
-def report(out: Path, seed: int = 0, to: Path | None = None, price: tuple[float, float] | None = None) -> Path:
+def report(out: Path, seed: int = 0, to: Path | None = None, price: Sequence[float] | None = None) -> Path:
     """Write the page of a run's folder (OUT/report.html, or `to`), whole or not at all; returns where it is.
 
     seed: of the rows that are shown. price: of a million tokens in and out, for what a run with an LLM has cost.
@@ -36,7 +35,7 @@ def report(out: Path, seed: int = 0, to: Path | None = None, price: tuple[float,
     return write_atomic(to or out / "report.html", page.encode("utf-8", "replace"))
 
 
-def html(numbers: Numbers, pictures: Mapping[int, Any], price: tuple[float, float] | None = None) -> str:
+def html(numbers: Numbers, pictures: Mapping[int, Any], price: Sequence[float] | None = None) -> str:
     """pictures: row → a path or bytes."""
     import jinja2
 
@@ -68,7 +67,7 @@ def html(numbers: Numbers, pictures: Mapping[int, Any], price: tuple[float, floa
     )  # fmt: skip
 
 
-def tiles(numbers: Numbers, price: tuple[float, float] | None) -> list[tuple[str, str]]:
+def tiles(numbers: Numbers, price: Sequence[float] | None) -> list[tuple[str, str]]:
     counts = numbers.counts
     found = [
         (f"{counts.captions:,}", "captions"),
@@ -150,16 +149,3 @@ def facts(config: Mapping[str, Any]) -> list[tuple[str, str]]:
 
     walk(config, "")
     return flat
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("out", metavar="OUT", type=Path, help="what uip2p data generate wrote")
-    add("-o", "--to", metavar="FILE", type=Path, help="the page (default: OUT/report.html)")
-    add("--seed", type=int, default=0, help="of the rows that are shown (default: 0)")
-    add("--price", type=float, nargs=2, metavar=("IN", "OUT"), help="of a million tokens, to say what a run has cost")
-
-
-def run(args: argparse.Namespace) -> None:
-    price = tuple(args.price) if args.price else None
-    print(report(args.out, args.seed, args.to, price))
