@@ -116,5 +116,5 @@ def summary(out: Path, counts: Any) -> str:
         lines.append(f"without any edit: {counts.errors:,} captions (their error is in {out}/rejected)")
     if counts.calls:
         lines.append(f"{counts.calls:,} calls, {counts.tokens_in:,} tokens in, {counts.tokens_out:,} out")
-    lines.append(f"look: uip2p data report {out}   train: uip2p train --recipe mini-photos --data {out}")
+    lines.append(f"look: uip2p data report {out}   train: uip2p train --recipe own-words --data {out}")
     return "\n".join(lines)
