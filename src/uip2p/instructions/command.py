@@ -27,6 +27,7 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "device": (str, "transformers, gguf: cpu, cuda, mps"),
     "replicas": (int, "vllm: engines, each on its own GPUs"),
     "gpus": (int, "vllm: GPUs of an engine (tensor parallel)"),
+    "context": (int, "vllm: tokens of prompt and answer"),
     "chunk": (int, "vllm: captions for which the engines are started once"),
 }
 

@@ -227,6 +227,10 @@ def _autoencode(read: Callable, look: Callable[[str], str], own: Own | None):
 
 def _contrast(read: Callable, look: Callable[[str], str], own: Own | None):
     data = read(DataConfig, "data")
+    if data.own:
+        config, (train, validation) = read(WordsConfig, "model"), _needed(own).records(data)
+        clip = teach(load_clip(look(config.start)), frequent_words(train.texts(), config.words))
+        return ContrastObjective(clip, read(ContrastConfig, "loss")), train, validation
     clip = build_clip(read(ClipConfig, "model"), build_tokenizer(vocabulary()))
     train, validation = Captioned(data, "train", negatives=True), Captioned(data, "validation", negatives=True)
     return ContrastObjective(clip, read(ContrastConfig, "loss")), train, validation
@@ -258,8 +262,8 @@ def _denoise(read: Callable, look: Callable[[str], str], own: Own | None):
 
 def _cycle(read: Callable, look: Callable[[str], str], own: Own | None):
     data, config = read(DataConfig, "data"), read(EditorConfig, "model")
-    if data.own and own is None:
-        raise UserError("this recipe is for pictures of your own: give their folder with --data DIR.")
+    if data.own:
+        own = _needed(own)
     if config.frozen != "fp32" and read(TrainConfig, "train").precision == "fp32":
         raise UserError(f'model.frozen = "{config.frozen}" goes with train.precision = "bf16" or "fp16", not "fp32".')
     clips = [load_clip(look(reference)).to(DTYPES[config.frozen]) for reference in config.clips]
@@ -278,10 +282,10 @@ def _cycle(read: Callable, look: Callable[[str], str], own: Own | None):
     return objective, Unpaired(data, "train"), Unpaired(data, "validation")
 
 
-def _own(folder: Path | None) -> Path:
-    if folder is None:
+def _needed(own: Own | None) -> Own:
+    if own is None:
         raise UserError("this recipe is for pictures of your own: give their folder with --data DIR.")
-    return folder
+    return own
 
 
 def cache_key(config: EditorConfig, data: DataConfig, look: Callable[[str], str]) -> dict[str, Any]:
