@@ -11,26 +11,13 @@ from pathlib import Path
 
 import pytest
 from processes import context
-from runs import ids_done
+from runs import grammar_on_ray, ids_done
 
 from uip2p.datasets import open_captions
-from uip2p.instructions.config import Config, Engine, SourceConfig
-from uip2p.instructions.generate import generate
 from uip2p.instructions.shards import finished, total_counts
-from uip2p.instructions.writers import open_writer
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = [ROOT / "runs/photos", ROOT / "../shared/data/photos"]
-
-
-def noted(config, spent):
-    """The grammar writer of a process that leaves its number in the folder WHO."""
-    Path(os.environ["WHO"], str(os.getpid())).touch()
-    return open_writer(config, spent)
-
-
-def driver(source: Path, out: Path) -> None:
-    generate(Config(SourceConfig(str(source))), out, Engine("ray", 2), make_writer=noted, quiet=True)
 
 
 def repeated(photos: Path, folder: Path, count: int) -> Path:
@@ -41,7 +28,8 @@ def repeated(photos: Path, folder: Path, count: int) -> Path:
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_captions_and_two_deaths(tmp_path, monkeypatch, count=100_000):
+def test_a_hundred_thousand_captions_and_two_deaths(tmp_path, monkeypatch):
+    count = int(os.environ.get("UIP2P_CAPTIONS", 100_000))
     pytest.importorskip("ray")
     photos = next((path for path in PHOTOS if path.is_dir()), None)
     if photos is None:
@@ -50,7 +38,7 @@ def test_a_hundred_thousand_captions_and_two_deaths(tmp_path, monkeypatch, count
     who.mkdir()
     monkeypatch.setenv("WHO", str(who))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    first = context.Process(target=driver, args=(source, out))
+    first = context.Process(target=grammar_on_ray, args=(source, out))
     first.start()
     wait_for(lambda: len(finished(out)) >= 2, first)
     worker = next(number for path in who.iterdir() if (number := int(path.name)) != first.pid)
@@ -60,7 +48,7 @@ def test_a_hundred_thousand_captions_and_two_deaths(tmp_path, monkeypatch, count
     first.join()
     assert set(ids_done(out).values()) == {1} and len(ids_done(out)) < count
 
-    again = context.Process(target=driver, args=(source, out))
+    again = context.Process(target=grammar_on_ray, args=(source, out))
     again.start()
     again.join()
     assert again.exitcode == 0

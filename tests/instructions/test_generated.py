@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-import warnings
 
 import numpy as np
 import pytest
@@ -15,9 +13,8 @@ from uip2p.datasets import open_records
 from uip2p.datasets.generated import COLUMNS, GeneratedSource
 from uip2p.errors import UserError
 from uip2p.instructions import shards
-from uip2p.instructions.config import SourceConfig
 from uip2p.instructions.generate import generate
-from uip2p.instructions.shards import finished, place
+from uip2p.instructions.shards import place
 from uip2p.learning.data import OwnRecords
 
 
@@ -65,7 +62,7 @@ def test_only_texts_and_the_row_of_the_picture_before_are_read():
 
 
 def test_a_run_in_progress_trains_on_what_is_finished_and_says_so(run):
-    source, out = run
+    _, out = run
     place(out, "shards", 1).unlink()
     place(out, "journal", 1).touch()
     with pytest.warns(UserWarning, match=r"not finished \(1 shards are, 1 are in progress\)"):
@@ -79,7 +76,7 @@ def test_a_run_in_progress_trains_on_what_is_finished_and_says_so(run):
 def test_a_source_that_moved_is_told_where_to_be_noted(run, tmp_path):
     source, out = run
     moved = source.rename(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match="pictures are in the source of its captions.*run the data generate command again"):
+    with pytest.raises(UserError, match=r"pictures are in the captions' source, .*run the data generate command again"):
         open_records(out)
     generate(config(moved), out, make_writer=ColorWriter, quiet=True)
     assert open_records(out).record(0).image.parent == moved
@@ -89,7 +86,7 @@ def test_a_source_that_changed_is_refused(run):
     source, out = run
     lines = (source / "metadata.jsonl").read_text().splitlines(keepends=True)
     (source / "metadata.jsonl").write_text("".join(lines[:-1]))
-    with pytest.raises(UserError, match="written for 100 captions, .*'19.png#5', and .* has others now"):
+    with pytest.raises(UserError, match=r"written for 100 captions, .*'19.png#5', and .* has others now"):
         open_records(out)
     (source / "metadata.jsonl").write_text("".join([lines[0], *lines[-2:0:-1], lines[-1]]))  # as many, other order
     records = open_records(out)
@@ -103,7 +100,7 @@ def test_a_damaged_shard_names_the_way_out(run):
     before = edits_and_rejected(out)
     path = place(out, "edits", 1)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(UserError, match="edits/00001.parquet: is missing or damaged.*Remove .*shards/00001.json"):
+    with pytest.raises(UserError, match=r"edits/00001.parquet: is missing or damaged.*Remove .*shards/00001.json"):
         open_records(out)
     place(out, "shards", 1).unlink()
     generate(config(source), out, make_writer=ColorWriter, quiet=True)

@@ -14,6 +14,7 @@ from runs import ColorWriter, config, edits_and_rejected, ids_done, life, make_s
 
 from uip2p.instructions.generate import generate
 
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     return make_source(tmp_path_factory.mktemp("photos") / "photos")

@@ -110,7 +110,8 @@ def _columns(pairs: list[str]) -> dict[str, str]:
 
 def summary(out: Path, counts: Any) -> str:
     share = counts.accepted / max(1, counts.proposed)
-    lines = [f"{out}: {counts.captions:,} captions, {counts.proposed:,} edits proposed, {counts.accepted:,} kept ({share:.1%})"]
+    edits = f"{counts.proposed:,} edits proposed, {counts.accepted:,} kept ({share:.1%})"
+    lines = [f"{out}: {counts.captions:,} captions, {edits}"]
     if counts.rejected:
         lines.append("rejected: " + ", ".join(f"{name} {count:,}" for name, count in counts.rejected.most_common()))
     if counts.errors:

@@ -68,8 +68,12 @@ class VllmWriter:
                 asked = {row: question(caption, mode, self.config.edits) for row, caption in chunk.items()}
                 yield from (Written(row, error="the caption has no text") for row, text in asked.items() if not text)
                 ray = ray or ray_engine.start(Engine("ray", address=self.config.address))
-                items = [{"row": row, "question": text, "seed": self._seed(chunk[row])} for row, text in asked.items() if text]
-                for answer in self.processor(mode)(ray.data.from_items(items)).iter_rows():
+                items = [
+                    {"row": row, "question": text, "seed": key(self.seed, chunk[row].id) % 2**31}
+                    for row, text in asked.items()
+                    if text
+                ]
+                for answer in self.processor(mode)(ray.data.from_items(items)).iter_rows() if items else ():
                     yield self.read(answer, chunk[answer["row"]], mode)
         finally:
             if ray is not None:
@@ -86,10 +90,13 @@ class VllmWriter:
                 "sampling_params": {**sampling, "seed": row["seed"]},
             }  # fmt: skip
 
-        return llm.build_processor(self.engines(), preprocess=ask, postprocess=lambda row: {name: row[name] for name in BACK})
+        def keep(row: dict[str, Any]) -> dict[str, Any]:
+            return {name: row[name] for name in BACK}
+
+        return llm.build_processor(self.engines(), preprocess=ask, postprocess=keep)
 
     def engines(self) -> Any:
-        """Ray's vLLMEngineProcessorConfig. A row that fails comes back with its error; prompts share their beginning."""
+        """Ray's vLLMEngineProcessorConfig. A row that fails comes back with its error; prompts begin alike."""
         _, llm = self._library()
         return llm.vLLMEngineProcessorConfig(
             model_source=self.model, concurrency=self.config.replicas, batch_size=self.config.batch_size,
@@ -116,9 +123,6 @@ class VllmWriter:
             return Written(answer["row"], parse(answer["generated_text"], mode, caption, self.config.edits), "", *used)
         except InvalidAnswer as fault:
             return Written(answer["row"], (), f"no valid answer: {fault}", *used)
-
-    def _seed(self, caption: Caption) -> int:
-        return key(self.seed, caption.id) % 2**31
 
     @staticmethod
     def _library() -> tuple[Any, Any]:

@@ -39,16 +39,16 @@ from uip2p.models.miniature import (
     build_unet,
 )
 from uip2p.models.tokenizer import build_tokenizer
-from uip2p.models.words import adopt, frequent_words, teach
 from uip2p.models.widen import widen_conv_in
+from uip2p.models.words import adopt, frequent_words, teach
 from uip2p.scenes.language import vocabulary
 from uip2p.scenes.world import World
 
 SPLITS = ("train", "validation")
 PACKAGE = Path(__file__).parent.parent
 RECIPES = PACKAGE / "recipes"
-# Where a stage of the family `mini`, or of `own`, which goes on from it, is found when the run's own root has none: what
-# ships with the package. Another family (another size) has its own stages and must never start from these.
+# Where a stage of the family `mini`, or of `own` that goes on from it, is found if the run's own root has none: what
+# ships with the package. Another family (of another size) has its own stages and must never start from these.
 SHIPPED = {
     "autoencoder": PACKAGE / "assets/base-mini/vae",
     "clip": PACKAGE / "assets/clip",
@@ -228,9 +228,9 @@ def _autoencode(read: Callable, look: Callable[[str], str], own: Own | None):
 def _contrast(read: Callable, look: Callable[[str], str], own: Own | None):
     data = read(DataConfig, "data")
     if data.own:
-        config, (train, validation) = read(WordsConfig, "model"), _needed(own).records(data)
-        clip = teach(load_clip(look(config.start)), frequent_words(train.texts(), config.words))
-        return ContrastObjective(clip, read(ContrastConfig, "loss")), train, validation
+        config, records = read(WordsConfig, "model"), _needed(own).records(data)
+        clip = teach(load_clip(look(config.start)), frequent_words(records[0].texts(), config.words))
+        return ContrastObjective(clip, read(ContrastConfig, "loss")), *records
     clip = build_clip(read(ClipConfig, "model"), build_tokenizer(vocabulary()))
     train, validation = Captioned(data, "train", negatives=True), Captioned(data, "validation", negatives=True)
     return ContrastObjective(clip, read(ContrastConfig, "loss")), train, validation
@@ -311,7 +311,9 @@ def _paired(read: Callable, look: Callable[[str], str], own: Own | None):
 def _editor(config: EditorConfig, look: Callable[[str], str]) -> LatentEditor:
     base, vae_name, frozen = look(config.base), look(config.vae) if config.vae else "", DTYPES[config.frozen]
     parts = load_pipeline(base)
-    tokenizer = adopt(parts.text_encoder, parts.tokenizer, load_clip(look(config.words))) if config.words else parts.tokenizer
+    tokenizer = parts.tokenizer
+    if config.words:
+        tokenizer = adopt(parts.text_encoder, tokenizer, load_clip(look(config.words)))
     with quiet():
         editor = LatentEditor(
             widen_conv_in(parts.unet),
