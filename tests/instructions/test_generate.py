@@ -138,6 +138,7 @@ def test_a_picture_that_cannot_be_copied_rejects_its_edits(tmp_path):
     assert lost and {row["image_id"] for row in lost} == {"2.png"} and counts.rejected["picture"] == len(lost)
 
 
+@pytest.mark.slow
 def test_several_processes_write_the_same_bytes(source, unbroken, tmp_path):
     counts = generate(config(source), tmp_path / "run", Engine(workers=2), make_writer=ColorWriter, quiet=True)
     assert edits_and_rejected(tmp_path / "run") == edits_and_rejected(unbroken)

@@ -15,7 +15,7 @@ from uip2p.errors import UserError
 from uip2p.instructions import shards
 from uip2p.instructions.generate import generate
 from uip2p.instructions.shards import place
-from uip2p.learning.data import OwnRecords
+from uip2p.learning.data import BlockShuffled, OwnRecords, Shuffled
 
 
 @pytest.fixture
@@ -37,13 +37,21 @@ def test_records_are_the_edits_with_their_pictures(copied, tmp_path, monkeypatch
         shutil.rmtree(source)
     records, expected = open_records(out), rows(out)
     assert isinstance(records, GeneratedSource) and len(records) == len(expected) == sum(records.blocks)
-    assert max(records.blocks) == 7
+    assert max(records.sizes) == 7 and max(records.blocks) == (7 if copied else 1)
     for number in np.random.default_rng(0).permutation(len(expected)).tolist():
         record, row = records.record(number), expected[number]
         for name in ("caption", "instruction", "edited_caption", "reverse_instruction"):
             assert getattr(record, name) == row[name]
         image = record.image if isinstance(record.image, bytes) else record.image.read_bytes()
         assert image == bytes_of[row["image_id"]] and records.name(number) == row["image_id"]
+
+
+def test_all_are_mixed_where_they_are_few_and_neighbours_where_they_are_many(run, monkeypatch):
+    _, out = run
+    monkeypatch.setattr(shards, "GROUP", 7)
+    assert isinstance(OwnRecords(out, 16).order, Shuffled)
+    monkeypatch.setattr("uip2p.datasets.generated.ALL", 10)
+    assert isinstance(OwnRecords(out, 16).order, BlockShuffled)
 
 
 def test_training_reads_them_and_holds_out_whole_pictures(run):

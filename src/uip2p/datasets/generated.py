@@ -19,6 +19,7 @@ from uip2p.instructions.config import SourceConfig, fingerprint
 from uip2p.instructions.shards import finished, place
 from uip2p.records import EditRecord
 
+ALL = 200_000  # rows whose texts are kept in memory, about 100 MB: training then mixes all of them
 COLUMNS = ["row", "id", "image_id", *TEXTS]
 
 
@@ -26,7 +27,7 @@ class GeneratedSource:
     """The accepted edits of a run's finished shards, in the source's order, each with its picture: the copied one, or
     the source's. An edit's texts and the picture before it are all that is read, and all that there is.
 
-    Row groups are read whole and the last few kept. UserError: no shard is finished; the source has moved or changed.
+    Row groups are read whole and the last few kept, or all where that is little. UserError: no shard is finished; the source has moved or changed.
     A warning: some shards are not finished yet.
     """
 
@@ -46,14 +47,17 @@ class GeneratedSource:
             ) from None
         self.captions = None if copied else self._open(asked, captions)
         self.groups: list[tuple[int, int]] = []  # (shard, row group)
-        self.blocks: list[int] = []
+        self.sizes: list[int] = []
         numbers = finished(out)
         for number in numbers:
             about = self._read(number, parquet.read_metadata)
             for group in range(about.num_row_groups):
                 self.groups.append((number, group))
-                self.blocks.append(about.row_group(group).num_rows)
-        self.ends = list(accumulate(self.blocks))
+                self.sizes.append(about.row_group(group).num_rows)
+        self.ends = list(accumulate(self.sizes))
+        few = not copied and len(self) <= ALL
+        self.blocks = [1] * len(self) if few else self.sizes  # nothing is cheaper in a neighbour's company
+        self.most = len(self.sizes) if few else KEPT
         self.kept: OrderedDict[int, list[dict[str, Any]]] = OrderedDict()
         if not len(self):
             what = "its finished shards have no accepted edit" if numbers else "no shard is finished yet"
@@ -110,12 +114,12 @@ class GeneratedSource:
 
     def _fields(self, row: int) -> tuple[dict[str, Any], str]:
         block = bisect_right(self.ends, row)
-        within = row - (self.ends[block] - self.blocks[block])
+        within = row - (self.ends[block] - self.sizes[block])
         number, group = self.groups[block]
         if block not in self.kept:
             columns = COLUMNS if self.captions is not None else [*COLUMNS, "image"]
             self.kept[block] = self._read(number, lambda path: self._group(path, group, columns))
-            if len(self.kept) > KEPT:
+            if len(self.kept) > self.most:
                 self.kept.popitem(last=False)
         self.kept.move_to_end(block)
         return self.kept[block][within], f"{place(self.out, 'edits', number)}, row group {group}, row {within}"
