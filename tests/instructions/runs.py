@@ -5,17 +5,23 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from collections import Counter
 from pathlib import Path
 
 from PIL import Image
 
-from uip2p.instructions.config import Config, SourceConfig
+from uip2p.errors import UserError
+from uip2p.instructions.accept import PREDICATES, Rules
+from uip2p.instructions.config import Config, Engine, SourceConfig
+from uip2p.instructions.generate import generate
 from uip2p.instructions.shards import finished, place, read_journal, read_rows
 from uip2p.instructions.writer import Edit, Written
+from uip2p.instructions.writers import open_writer
 from uip2p.learning.randomness import key
 
+WAIT = 0.002  # seconds for a caption in a life that is to be killed: 300 take 0.6
 COLORS = ("red", "blue", "green", "black", "white", "yellow")
 
 
@@ -33,12 +39,14 @@ def make_source(folder: Path, pictures: int = 60, captions: int = 5) -> Path:
 
 class ColorWriter:
     """Makes the car another colour, up to three ways, some of them twice; gives out captions in tens, the last first.
-    Waits WAIT seconds for a caption."""
+    Waits WAIT seconds for a caption; leaves its process's number in the folder WHO."""
 
     name, model, prompt = "color", "", "1"
 
     def __init__(self, config, spent):
         self.seed, self.wait = config.seed, float(os.environ.get("WAIT", 0))
+        if "WHO" in os.environ:
+            Path(os.environ["WHO"], str(os.getpid())).touch()
 
     def write(self, captions, mode="full"):
         held = []
@@ -64,8 +72,28 @@ class ColorWriter:
         return Written(row, tuple(edits), calls=1, tokens_in=7, tokens_out=3)
 
 
+class BrokenWriter(ColorWriter):
+    """Gives up after five captions."""
+
+    def write(self, captions, mode="full"):
+        for count, written in enumerate(super().write(captions, mode)):
+            if count == 5:
+                raise UserError("the place is too dark")
+            yield written
+
+
+def noted(config, spent):
+    """The grammar writer of a process that leaves its number in the folder WHO."""
+    Path(os.environ["WHO"], str(os.getpid())).touch()
+    return open_writer(config, spent)
+
+
+def grammar_on_ray(source: Path, out: Path) -> None:
+    generate(Config(SourceConfig(str(source))), out, Engine("ray", 2), make_writer=noted, quiet=True)
+
+
 def config(source: Path, **changes) -> Config:
-    return Config(SourceConfig(str(source)), **{"shard_rows": 50, **changes})
+    return Config(SourceConfig(str(source)), **{"shard_rows": 50, "rules": Rules(skip=tuple(PREDICATES)), **changes})
 
 
 def edits_and_rejected(out: Path) -> dict[str, bytes]:
@@ -95,3 +123,33 @@ def ids_done(out: Path) -> Counter[str]:
 
 def rows(out: Path, folder: str = "edits") -> list[dict]:
     return list(read_rows(out, folder))
+
+
+def life(source: Path, out: Path, death: str, workers: int, engine: str = "local") -> None:
+    os.setsid()
+    log = os.open(f"{out}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.environ["WAIT"] = str(WAIT)
+    if death:
+        _around(*death.split())
+    try:
+        generate(config(source), out, Engine(engine, workers), make_writer=ColorWriter)
+    except KeyboardInterrupt:
+        os._exit(130)
+
+
+def _around(kind: str, name: str, count: str) -> None:
+    """Die before or after the count-th file of that name is put in its place."""
+    move, seen = os.replace, []
+
+    def dying(source, target):
+        seen.extend([target] * (name in str(target)))
+        hit = name in str(target) and len(seen) == int(count)
+        if kind == "before" and hit:
+            os.kill(os.getpid(), signal.SIGKILL)
+        move(source, target)
+        if kind == "after" and hit:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    os.replace = dying

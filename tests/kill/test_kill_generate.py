@@ -10,12 +10,9 @@ from pathlib import Path
 
 import pytest
 from processes import context
-from runs import ColorWriter, config, edits_and_rejected, ids_done, make_source
+from runs import ColorWriter, config, edits_and_rejected, ids_done, life, make_source
 
-from uip2p.instructions.config import Engine
 from uip2p.instructions.generate import generate
-
-WAIT = 0.002  # seconds for a caption: 300 take 0.6
 
 
 @pytest.fixture(scope="module")
@@ -30,49 +27,19 @@ def unbroken(source, tmp_path_factory):
     return edits_and_rejected(out)
 
 
-def life(source: Path, out: Path, death: str, workers: int) -> None:
-    os.setsid()
-    log = os.open(f"{out}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.environ["WAIT"] = str(WAIT)
-    if death:
-        _around(*death.split())
-    try:
-        generate(config(source), out, Engine(workers=workers), make_writer=ColorWriter)
-    except KeyboardInterrupt:
-        os._exit(130)
-
-
-def _around(kind: str, name: str, count: str) -> None:
-    """Die before or after the count-th file of that name is put in its place."""
-    move, seen = os.replace, []
-
-    def dying(source, target):
-        seen.extend([target] * (name in str(target)))
-        hit = name in str(target) and len(seen) == int(count)
-        if kind == "before" and hit:
-            os.kill(os.getpid(), signal.SIGKILL)
-        move(source, target)
-        if kind == "after" and hit:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    os.replace = dying
-
-
 def start(source: Path, out: Path, death: str = "", workers: int = 1):
     process = context.Process(target=life, args=(source, out, death, workers))
     process.start()
     return process
 
 
-def finish(process, timeout: float = 60) -> int:
+def finish(process, timeout: float = 30) -> int:
     process.join(timeout)
     assert process.exitcode is not None, f"still alive after {timeout} s"
     return process.exitcode
 
 
-def wait_for(condition, seconds: float = 60) -> None:
+def wait_for(condition, seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited too long"

@@ -1,6 +1,8 @@
 """The full-size recipes, on real tiny models of the same classes in the same folder layout: one code path."""
 
 import json
+import shutil
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -50,7 +52,7 @@ def models(tmp_path_factory):
     return root
 
 
-def train(models, recipe: str, out, *more: str) -> int:
+def train(models, recipe: str, out, *more: str, extra: Sequence[str] = ()) -> int:
     tables, base = read_recipe(recipe), "sdxl" if recipe.startswith("sdxl") else "sd"
     overrides = [f"data.size={SIZE}", f"model.clips=['{models / 'clip'}']", "train.steps=3", "train.batch_size=4",
                  "train.micro_batch=2", "train.workers=0", "train.warmup_steps=0", "train.learning_rate=1e-3",
@@ -62,7 +64,7 @@ def train(models, recipe: str, out, *more: str) -> int:
         overrides.append(f"model.vae='{models / 'vae'}'")
     sets = [f"--set={override}" for override in (*overrides, *more)]
     return main(["train", "--recipe", recipe, "--base", str(models / base), "--data", str(models / "data"),
-                 "--out", str(out), *sets])  # fmt: skip
+                 "--out", str(out), *sets, *extra])  # fmt: skip
 
 
 def edited(pipe) -> np.ndarray:
@@ -187,3 +189,15 @@ def test_moments_in_8_bits_are_resumed_bit_for_bit(models, tmp_path):
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     moments = load_file(tmp_path / "whole/checkpoints/step-00000006/optimizer.safetensors")
     assert any(":codes" in name for name in moments)
+
+
+def test_corrupt_pictures_are_written_into_the_runs_folder_and_raising_the_bound_goes_on(models, tmp_path):
+    data, out = shutil.copytree(models / "data", tmp_path / "data"), tmp_path / "run"
+    for number in range(0, 40, 4):
+        (data / f"{number}.png").write_bytes(b"garbage")
+    broken = [f"--data={data}", "--set=train.save_every=1", "--set=train.steps=6"]
+    assert train(models, "sd15-ip2p", out, extra=broken) == 2
+    named = {json.loads(line)["row"] for line in (out / "quarantine.jsonl").read_text().splitlines()}
+    assert len(named) >= 5 and named <= {f"{number}.png" for number in range(0, 40, 4)}
+    assert train(models, "sd15-ip2p", out, "data.corrupt=0.5", extra=broken) == 0
+    assert [row["step"] for row in Journal.read(out / "metrics.jsonl") if "images_per_second" in row][-1] == 6

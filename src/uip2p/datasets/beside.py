@@ -42,7 +42,7 @@ class BesideCaptions(Pictures):
         if text is None:
             raise UserError(f"{path}: has no caption: there is no {path.stem}.txt beside it.")
         try:
-            return {"txt": text.read_text(encoding="utf-8-sig")}
+            return {"txt": text.read_bytes().decode("utf-8-sig")}
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{text}: cannot be read as UTF-8 text ({error}).") from None
 

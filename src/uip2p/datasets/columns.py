@@ -63,7 +63,7 @@ def find_columns(
     found: dict[str, str] = {}
     for field, usual in USUAL.items():
         holds = HOLDS.get(field, ("text", "any"))
-        lower = {name.lower(): name for name in reversed(there)}
+        lower = {name.lower(): name for name in reversed(list(there))}
         name = asked.get(field) or next((lower[name] for name in usual if name in lower), "")
         needed = field in asked or field in required
         if name and name not in there:
@@ -96,6 +96,12 @@ def to_caption(row: Mapping[str, Any], columns: Columns, image_id: str, number: 
     if not texts["caption"]:
         raise UserError(f"{where}: the field {columns.caption!r} must be text that is not empty: there is no caption.")
     return Caption(image_id + number, image_id, **texts)
+
+
+def captions_of(value: Any) -> list[Any]:
+    """What a caption column holds for one picture, as a list of one or more: a picture without any has a missing one,
+    so that somebody asks for it and is told."""
+    return value if isinstance(value, list) and value else [None if value == [] else value]
 
 
 def _text(value: Any, column: str, where: str) -> str:

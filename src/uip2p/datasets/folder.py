@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from uip2p.datasets.columns import find_columns
+from uip2p.datasets.columns import captions_of, find_columns
 from uip2p.datasets.pictures import Pictures
 from uip2p.datasets.source import TEXTS, to_record
 from uip2p.errors import UserError
@@ -66,8 +66,7 @@ class FolderCaptions(Pictures):
         for row, where in read_rows(self.metadata):
             captions = self.captions.setdefault(_file_name(row, self.columns.image, where), [])
             kept = {name: row.get(name) for name in self.columns.texts}
-            caption = kept[self.columns.caption]
-            several = caption if isinstance(caption, list) and caption else [None if caption == [] else caption]
+            several = captions_of(kept[self.columns.caption])
             captions.extend((where, kept | {self.columns.caption: text}) for text in several)
         self.names = list(self.captions)
         super().__init__([1] * len(self.names), [len(found) for found in self.captions.values()], str(self.metadata))

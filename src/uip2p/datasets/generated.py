@@ -41,7 +41,9 @@ class GeneratedSource:
             config = json.loads((out / "config.json").read_text(encoding="utf-8"))
             asked, captions, copied = config["source"], config["captions"], config["copy_pictures"]
         except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{out}/config.json: is not that of a run of data generate ({first_line(error)}).") from None
+            raise UserError(
+                f"{out}/config.json: is not that of a run of data generate ({first_line(error)})."
+            ) from None
         self.captions = None if copied else self._open(asked, captions)
         self.groups: list[tuple[int, int]] = []  # (shard, row group)
         self.blocks: list[int] = []
@@ -58,8 +60,8 @@ class GeneratedSource:
             raise UserError(f"{out}: {what}. Run uip2p data generate until there are some.")
         if left := len(list((out / "journal").glob("*.jsonl"))):
             warnings.warn(
-                f"{out}: this run is not finished ({len(numbers)} shards are, {left} are in progress): training sees the "
-                f"{len(self):,} edits of the finished ones, and others once there are more.",
+                f"{out}: this run is not finished ({len(numbers)} shards are, {left} are in progress): training sees "
+                f"the {len(self):,} edits of the finished ones, and others once there are more.",
                 stacklevel=2,
             )
 
@@ -71,7 +73,7 @@ class GeneratedSource:
         try:
             source = from_dict(SourceConfig, asked, f"{self.out}/config.json source").open()
         except UserError as error:
-            raise UserError(f"{self.out}: the pictures are in the source of its captions, and {error} {again}") from None
+            raise UserError(f"{self.out}: the pictures are in the captions' source, and {error} {again}") from None
         if isinstance(source, CaptionStream):
             raise UserError(
                 f"{self.out}: its captions came from a stream, which has no picture at a row number. Generate into "
@@ -101,8 +103,8 @@ class GeneratedSource:
         there = self.captions.caption(fields["row"]).id
         if there != fields["id"]:
             raise UserError(
-                f"{where}: was written for the caption {fields['id']!r}, and in its place the source has {there!r}: its "
-                "rows have changed. Generate the edits anew, into another folder."
+                f"{where}: was written for the caption {fields['id']!r}, and in its place the source has {there!r}: "
+                "its rows have changed. Generate the edits anew, into another folder."
             )
         return to_record(fields, self.captions.image(fields["row"]), where)
 
@@ -128,6 +130,6 @@ class GeneratedSource:
             return how(path)
         except Exception as error:  # pyarrow's own errors, and the system's
             raise UserError(
-                f"{path}: is missing or damaged ({first_line(error)}). Remove {place(self.out, 'shards', number)} and run "
-                "uip2p data generate again: it does that shard anew."
+                f"{path}: is missing or damaged ({first_line(error)}). Remove {place(self.out, 'shards', number)} and "
+                "run uip2p data generate again: it does that shard anew."
             ) from None

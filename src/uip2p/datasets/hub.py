@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from uip2p.datasets.columns import find_columns, to_caption
+from uip2p.datasets.columns import captions_of, find_columns, to_caption
 from uip2p.datasets.magicbrush import OWN_COLUMNS
 from uip2p.datasets.parquet import picture
 from uip2p.datasets.streaming import CaptionStream, Picture
@@ -50,20 +51,50 @@ class HubTable:
 
 
 class HubStream(CaptionStream):
-    """A data set that is not downloaded. Its parts are its files on the hub; a part is read from its beginning to skip
-    the rows before `start`, which a file of Parquet does without decoding them. id: of a caption, the split's name, the
-    part and the row in it."""
+    """A data set that is not downloaded; its parts are its files on the hub, and to start in the middle of one, it is
+    read from its beginning. A caption's id: the split, the part, the row in it.
+
+    UserError: it cannot be had, a column is not there, or it is MagicBrush, which needs its other rows to be known.
+    """
 
     def __init__(self, where: str, config: str | None, split: str | None, asked: Mapping[str, str]):
-        self.where, self.split, self.asked = where, split or "train", dict(asked)
-        self.dataset = _raw(_load(where, config, self.split, streaming=True))
+        self.where, self.split = where, split or "train"
+        dataset = _load(where, config, self.split, streaming=True)
+        there = _kinds(dataset)
+        if OWN_COLUMNS.issubset(there):
+            raise UserError(f"{where}: MagicBrush is not read as a stream: leave streaming away.")
+        self.columns = find_columns(there, asked, where)
+        self.lists = there[self.columns.caption] != "text"
+        names = [*self.columns.texts, self.columns.image]
+        if dataset.info.builder_name == "parquet":  # where columns can be left on the hub
+            dataset = _load(where, config, self.split, streaming=True, columns=names)
+        self.dataset = _raw(dataset.select_columns(names))
 
     @property
     def parts(self) -> int:
         return self.dataset.num_shards
 
     def read(self, part: int, start: int = 0) -> Iterator[tuple[Caption | UserError, Picture]]:
-        raise NotImplementedError
+        rows = self.dataset.shard(self.parts, part)
+        passed = 0 if self.lists else start  # how many captions lists have, only reading them says
+        try:
+            for number, row in enumerate(rows.skip(passed), passed):
+                captions = list(self._captions(row, f"{self.split}:{part}:{number}"))
+                yield from captions[max(0, start - passed) :]
+                passed += len(captions)
+        except (OSError, ValueError) as error:  # what it says of a connection or of Arrow's data
+            raise UserError(f"{self.where}: part {part} cannot be read ({first_line(error)}).") from error
+
+    def _captions(self, row: Mapping[str, Any], name: str) -> Iterator[tuple[Caption | UserError, Picture]]:
+        where, columns = f"{self.where}, row {name}", self.columns
+        several = captions_of(row[columns.caption])
+        getter = partial(picture, row[columns.image], where, columns.image)
+        for number, text in enumerate(several, 1):
+            suffix = f"#{number}" if len(several) > 1 else ""
+            try:
+                yield to_caption({**row, columns.caption: text}, columns, name, suffix, where), getter
+            except UserError as error:
+                yield error, getter
 
 
 def hub_table(where: str, config: str | None, split: str | None) -> HubTable:
@@ -83,13 +114,10 @@ def saved_table(path: Path, split: str | None) -> HubTable:
     return HubTable(found, str(path), split or path.name)
 
 
-def _load(where: str, config: str | None, split: str, streaming: bool) -> Any:
+def _load(where: str, config: str | None, split: str, **more: Any) -> Any:
     name, _, revision = where.partition("@") if not Path(where).exists() else (where, "", "")
     return _call(
-        where,
-        lambda library: library.load_dataset(
-            name, config, split=split, revision=revision or None, streaming=streaming
-        ),
+        where, lambda library: library.load_dataset(name, config, split=split, revision=revision or None, **more)
     )
 
 
@@ -102,6 +130,13 @@ def _call(where: str, load: Callable[[Any], Any]) -> Any:
         return load(datasets)
     except Exception as error:  # the library's own errors, the hub's, Arrow's and the system's
         raise UserError(f"{where}: cannot be loaded as a data set ({first_line(error)}).") from error
+
+
+def _kinds(dataset: Any) -> dict[str, str]:
+    """What each column of a stream holds, as `find_columns` wants it; "any" where its card does not say."""
+    if dataset.features is not None:
+        return {field.name: kind(field.type) for field in dataset.features.arrow_schema}
+    return dict.fromkeys(next(iter(dataset), {}), "any")
 
 
 def _raw(dataset: Any) -> Any:

@@ -80,7 +80,8 @@ def open_captions(
         files = _some(found[".tar"], where, ".tar")
         return TarStream(files, asked) if streaming else TarCaptions(files, asked)
     if layout == "parquet":
-        return _table(ParquetTable(_of_split(_some(found[".parquet"], where, ".parquet"), split, where)), asked, captions)
+        files = _of_split(_some(found[".parquet"], where, ".parquet"), split, where)
+        return _table(ParquetTable(files), asked, captions)
     if layout == "saved":
         return _table(saved_table(path, split), asked, captions)
     if streaming:

@@ -102,8 +102,8 @@ def read(
 
     Row numbers rise by one from `shard.first`, and are those of `source.caption(row)` where the source is no stream. A
     row whose caption cannot be read comes as its UserError, and the next one follows: of millions, one is no reason to
-    stop. Nothing of a picture is read before it is asked for, in a stream at the latest when the next row is taken: ask
-    for it before then. Raises UserError where a stream's part cannot be read at all.
+    stop. A picture is read when it is asked for; a hub's stream brings it along, and it stays in memory as long as its
+    getter does. Raises UserError where a stream's part cannot be read at all.
     """
     if isinstance(source, CaptionStream):
         for number, (caption, picture) in enumerate(source.read(shard.number, start), shard.first + start):
@@ -129,8 +129,11 @@ class Position(NamedTuple):
     row: int = 0
 
 
+BEGIN = Position()
+
+
 def shuffled(
-    stream: CaptionStream, seed: int, share: tuple[int, int] = (0, 1), position: Position = Position(), window: int = 256
+    stream: CaptionStream, seed: int, share: tuple[int, int] = (0, 1), position: Position = BEGIN, window: int = 256
 ) -> Iterator[tuple[Position, Caption | UserError, Picture]]:
     """A stream without end, shuffled: (where to go on after this row, its caption, its picture).
 
@@ -145,14 +148,15 @@ def shuffled(
     while True:
         order = list(range(stream.parts))
         random.Random(f"uip2p/stream/{seed}/{epoch}").shuffle(order)
-        for turn, part in list(enumerate(order[mine::of]))[turn:]:
+        parts = order[mine::of]
+        while turn < len(parts):
             begin = row - row % window
-            rows, done = stream.read(part, begin), row - begin
+            rows, done = stream.read(parts[turn], begin), row - begin
             while mixed := list(islice(rows, window)):
-                random.Random(f"uip2p/stream/{seed}/{epoch}/{part}/{begin}").shuffle(mixed)
+                random.Random(f"uip2p/stream/{seed}/{epoch}/{parts[turn]}/{begin}").shuffle(mixed)
                 for caption, picture in mixed[done:]:
                     row += 1
                     yield Position(epoch, turn, row), caption, picture
                 begin, done = begin + window, 0
-            row = 0
+            turn, row = turn + 1, 0
         epoch, turn = epoch + 1, 0

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from uip2p.datasets.columns import find_columns
+from uip2p.datasets.columns import captions_of, find_columns
 from uip2p.datasets.parquet import picture as picture_of
 from uip2p.datasets.pictures import Pictures
 
@@ -68,10 +68,8 @@ class TableCaptions(Pictures):
 
     def fields(self, picture: int, number: int) -> Mapping[str, Any]:
         fields = self.table.fields(self._row(picture), self.columns.texts)
-        caption = fields[self.columns.caption]
-        if isinstance(caption, list):
-            fields[self.columns.caption] = caption[number] if caption else None
-        return fields
+        caption = self.columns.caption
+        return fields | {caption: captions_of(fields[caption])[number]}
 
     def picture(self, picture: int) -> Any:
         row, column = self._row(picture), self.columns.image

@@ -7,6 +7,7 @@ An actor that dies is started again, and the shard that it had goes on from its 
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,7 +45,7 @@ def run(
 
 def start(engine: Engine) -> Any:
     """The module `ray`, with a cluster: the one at the engine's address, or one of this machine's own."""
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of a change to come
     try:
         import ray
         import ray.data
@@ -55,11 +56,11 @@ def start(engine: Engine) -> Any:
         "address": "local", "num_cpus": engine.workers + 1, "include_dashboard": False,
     }  # fmt: skip
     try:
-        ray.init(**options, log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True)
+        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR, ignore_reinit_error=True)
     except Exception as error:  # Ray's own, the system's, the network's
         raise UserError(f"--ray-address {engine.address or 'local'}: no cluster can be had ({error}).") from error
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
+    ray.data.DataContext.get_current().enable_progress_bars = False  # the run has its own
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     return ray
 
 

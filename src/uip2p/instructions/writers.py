@@ -10,19 +10,27 @@ from uip2p.config import from_dict, to_dict
 from uip2p.errors import UserError
 from uip2p.instructions.config import Config
 from uip2p.instructions.shards import Counts
-from uip2p.instructions.writer import Edit, Mode, Writer, Written
+from uip2p.instructions.writer import KINDS, Edit, Mode, Writer, Written
 from uip2p.records import Caption
 
 
 @dataclass(frozen=True)
+class GrammarConfig:
+    """edits: at most so many a caption. kinds: of `writer.KINDS`."""
+
+    edits: int = 4
+    kinds: tuple[str, ...] = KINDS
+
+
+@dataclass(frozen=True)
 class NoOptions:
-    """Of a writer that has none."""
+    """Of the writer that takes what is there."""
 
 
 def open_writer(config: Config, spent: Counts) -> Writer:
     """spent: by this run in a life before, which a cap holds for too. UserError: a model, key or package is missing."""
     kind, _ = _settings(config.writer.name)
-    settings = from_dict(kind, config.writer.options, f"writer {config.writer.name}")
+    settings: Any = from_dict(kind, config.writer.options, f"writer {config.writer.name}")
     if config.writer.name == "endpoint":
         from uip2p.instructions.connection import Budget
         from uip2p.instructions.endpoint import EndpointWriter
@@ -32,7 +40,7 @@ def open_writer(config: Config, spent: Counts) -> Writer:
         from uip2p.instructions.local import LocalWriter
 
         if (config.writer.name == "gguf") != settings.model.endswith(".gguf"):
-            raise UserError(f"--model {settings.model}: the writer gguf takes a .gguf file, and transformers all others.")
+            raise UserError(f"--model {settings.model}: gguf takes a .gguf file, and transformers all others.")
         return LocalWriter(settings, config.seed)
     if config.writer.name == "vllm":
         from uip2p.instructions.vllm import VllmWriter
@@ -42,11 +50,11 @@ def open_writer(config: Config, spent: Counts) -> Writer:
         return SourceWriter()
     from uip2p.instructions.grammar import GrammarWriter
 
-    return GrammarWriter(config.seed)
+    return GrammarWriter(config.seed, settings.edits, settings.kinds)
 
 
 def options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """All options of a writer, those not given at their defaults. UserError: it has no such option, or not this value."""
+    """All options of a writer, those not given at their defaults. UserError: it has no such option or value."""
     kind, _ = _settings(name)
     has = [field.name for field in fields(kind)]
     for option in given:
@@ -75,7 +83,9 @@ def _settings(name: str) -> tuple[type, frozenset[str]]:
         from uip2p.instructions import vllm
 
         return vllm.VllmConfig, vllm.FREE
-    if name in ("grammar", "source"):
+    if name == "grammar":
+        return GrammarConfig, frozenset()
+    if name == "source":
         return NoOptions, frozenset()
     raise UserError(f"there is no writer {name!r}.")
 

@@ -105,7 +105,7 @@ def train_recipe(
     if dry_run:
         print(json.dumps(tables, indent=2, default=str))
         return out
-    run_ = build(name, tables, root, data)
+    run_ = build(name, tables, root, data, out)
     result = train(run_.objective, run_.dataset, run_.train, out, run_.validation, recipe=deciding(tables, data))
     if not result.finished:
         raise KeyboardInterrupt  # it is saved; the next stage must not start
@@ -135,6 +135,9 @@ def print_plan(name: str, root: Path, overrides: Sequence[str], out: Path) -> No
 
 
 def deciding(tables: dict[str, Any], data: Path | None = None) -> dict[str, Any]:
-    """What of a recipe decides the training beside [train]: a run is resumed only with the same."""
+    """What of a recipe decides the training beside [train]: a run is resumed only with the same. Not data.corrupt,
+    which only says when to stop: raised, the run goes on."""
     decides = {table: tables[table] for table in tables if table not in ("about", "settings", "train")}
+    if "data" in decides:
+        decides["data"] = {name: value for name, value in decides["data"].items() if name != "corrupt"}
     return decides | {"records": str(data) if data else None}

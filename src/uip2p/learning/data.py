@@ -18,8 +18,10 @@ from PIL import Image, ImageOps
 from torch.utils.data import DataLoader, Dataset
 
 from uip2p.datasets import open_records
+from uip2p.datasets.source import TEXTS
 from uip2p.errors import UserError
 from uip2p.images import load_image
+from uip2p.learning.quarantine import Quarantine
 from uip2p.learning.randomness import key
 from uip2p.records import EditRecord
 
@@ -187,9 +189,22 @@ class OwnRecords:
     path: see `datasets.open_records`. split, validation: of the rows, all but this share ("train") or this share
     ("validation"); where a row belongs follows from its name, whatever else there is. Raises UserError that names the
     file, the row and the field at fault.
+
+    A row whose picture cannot be decoded is replaced by the next one of the order that can, a pure function of the
+    index, so that ranks stay in step and a resumed run sees the same. corrupt: the share of such rows that is put up
+    with; quarantine: the file in which they are written down, see `Quarantine`.
     """
 
-    def __init__(self, path: str | Path, size: int, seed: int = 0, split: str = "train", validation: float = 0.0):
+    def __init__(
+        self,
+        path: str | Path,
+        size: int,
+        seed: int = 0,
+        split: str = "train",
+        validation: float = 0.0,
+        corrupt: float = 0.01,
+        quarantine: Path | None = None,
+    ):
         self.source, self.size = open_records(path), size
         self.rows: list[int] | None = None
         blocks = list(self.source.blocks)
@@ -203,16 +218,32 @@ class OwnRecords:
                 raise UserError(f"{path}: every row is held out for validation. Lower data.validation.")
         many = len(blocks) == len(self.source)  # a block a row: mix them all
         self.order = Shuffled(max(1, len(self)), seed) if many or not len(self) else BlockShuffled(blocks, seed)
+        self.quarantine = Quarantine(quarantine, corrupt, len(self))
 
     def __len__(self) -> int:
         return len(self.source) if self.rows is None else len(self.rows)
 
     def record(self, index: int) -> EditRecord:
         """Sample number `index` with its picture loaded: uint8 [size, size, 3]."""
-        row = self.order(index)
-        record = self.source.record(row if self.rows is None else self.rows[row])
-        picture = ImageOps.fit(load_image(record.image), (self.size, self.size), Image.Resampling.LANCZOS)
-        return replace(record, image=np.asarray(picture))
+        for at in range(index, index + 2 * len(self)):  # in two epochs' length, every row comes
+            row = self.order(at)
+            row = row if self.rows is None else self.rows[row]
+            record = self.source.record(row)
+            self.quarantine.seen += 1
+            try:
+                picture = load_image(record.image)
+            except UserError as error:
+                self.quarantine.add(self.source.name(row), str(error))
+                continue
+            fitted = ImageOps.fit(picture, (self.size, self.size), Image.Resampling.LANCZOS)
+            return replace(record, image=np.asarray(fitted))
+        raise UserError(f"{self.source.name(0)} and {len(self) - 1} more: not one picture can be read.")
+
+    def texts(self, rows: int = 50_000) -> Iterator[str]:
+        """Every text of the first so many rows."""
+        for row in range(min(rows, len(self))):
+            record = self.source.record(row if self.rows is None else self.rows[row])
+            yield from (getattr(record, name) for name in TEXTS)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         record = self.record(index)

@@ -23,7 +23,8 @@ class DataConfig:
     scenes. photo_folders: imagefolders of photographs beside scikit-image's (rows under CC-BY or CC-BY-SA are used).
     move_negatives: of the wrong captions that CLIP is shown, the share that is wrong only in a position, beyond those
     that come by chance. Without them CLIP learns what is in a picture and not where. validation: share of your own
-    records (`--data`) that are held out; which, their file names say. own: the recipe needs such records.
+    records (`--data`) that are held out; which, their file names say. own: the recipe needs such records. corrupt: the
+    share of them whose picture may be unreadable before the run stops (see `quarantine`).
     """
 
     seed: int = 0
@@ -33,6 +34,7 @@ class DataConfig:
     move_negatives: float = 0.0
     validation: float = 0.0
     own: bool = False
+    corrupt: float = 0.01
 
 
 FAR = 1 << 40  # beyond any index that training asks for

@@ -2,6 +2,7 @@
 
 out/config.json      the whole config, compared when the run is resumed
 out/metrics.jsonl    a row every log_every steps, every validation and every skipped step
+out/quarantine.jsonl rows of your own whose picture could not be read: row, reason; once for each process
 out/checkpoints/     see checkpoint.py
 out/best/            the averaged weights with the lowest validation loss so far
 out/samples/         sample grids, named by the number of images seen

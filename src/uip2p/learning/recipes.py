@@ -40,14 +40,15 @@ from uip2p.models.miniature import (
 )
 from uip2p.models.tokenizer import build_tokenizer
 from uip2p.models.widen import widen_conv_in
+from uip2p.models.words import adopt, frequent_words, teach
 from uip2p.scenes.language import vocabulary
 from uip2p.scenes.world import World
 
 SPLITS = ("train", "validation")
 PACKAGE = Path(__file__).parent.parent
 RECIPES = PACKAGE / "recipes"
-# Where a stage of the family `mini` is found when the run's own root has none: what ships with the package. Another
-# family (another size) has its own stages and must never start from these.
+# Where a stage of the family `mini`, or of `own` that goes on from it, is found if the run's own root has none: what
+# ships with the package. Another family (of another size) has its own stages and must never start from these.
 SHIPPED = {
     "autoencoder": PACKAGE / "assets/base-mini/vae",
     "clip": PACKAGE / "assets/clip",
@@ -83,7 +84,8 @@ class LatentEncoderConfig:
 class EditorConfig:
     """What is fine-tuned. base: a stage's name, a folder, a hub id or a single file. clips: the loss encoders; with
     those of objective latent-clip the losses compare latents, and nothing is decoded.
-    train_text: the text encoder learns too (the paper keeps it frozen).
+    train_text: the text encoder learns too (the paper keeps it frozen). words: a CLIP that was taught new words from
+    the base's own, which the text encoder then reads too (likewise a reference).
 
     How it fits and how fast it is: lora instead of all weights; frozen: in what the weights that do not learn are kept;
     checkpointing: activations of the UNet and the decoder are computed again in backward; compile: by torch.compile.
@@ -93,12 +95,22 @@ class EditorConfig:
     base: str = "base"
     clips: tuple[str, ...] = ("clip",)
     train_text: bool = False
+    words: str = ""
     lora: LoraConfig = field(default_factory=LoraConfig)
     vae: str = ""
     tiny_decoder: str = ""
     frozen: Literal["fp32", "bf16", "fp16"] = "fp32"
     checkpointing: bool = False
     compile: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WordsConfig:
+    """A CLIP that goes on learning, from your own captioned pictures. start: which (a stage's name, a folder or a hub
+    id). words: so many of the captions' most frequent words become tokens of their own."""
+
+    start: str
+    words: int = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +146,27 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     return tables
 
 
-def build(name: str, tables: dict[str, Any], root: Path, folder: Path | None = None) -> Run:
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The user's own records, and the file that says which of them were passed over."""
+
+    folder: Path
+    quarantine: Path | None
+
+    def records(self, data: DataConfig) -> tuple[OwnRecords, OwnRecords | None]:
+        """For training, and for validation where any are held out."""
+        train, validation = (
+            OwnRecords(self.folder, data.size, data.seed, split, data.validation, data.corrupt, self.quarantine)
+            for split in SPLITS
+        )
+        return train, validation or None
+
+
+def build(
+    name: str, tables: dict[str, Any], root: Path, folder: Path | None = None, out: Path | None = None
+) -> Run:
     """From a recipe's tables to a run. root: where earlier stages lie. folder: the user's own records, for `cycle` and
-    `latent-clip`."""
+    `latent-clip`. out: the run's folder, where its quarantine.jsonl goes."""
     family, _ = family_and_stage(name)
     kinds: dict[str, Callable[..., tuple[nn.Module, Any, Any]]] = {
         "autoencode": _autoencode,
@@ -158,7 +188,8 @@ def build(name: str, tables: dict[str, Any], root: Path, folder: Path | None = N
 
     train = read(TrainConfig, "train")
     torch.manual_seed(train.seed)
-    objective, dataset, validation = kinds[kind](read, look, folder)
+    own = None if folder is None else Own(folder, None if out is None else out / "quarantine.jsonl")
+    objective, dataset, validation = kinds[kind](read, look, own)
     return Run(objective, dataset, validation, train)
 
 
@@ -174,7 +205,7 @@ def find(reference: str, root: Path, family: str = "mini") -> str:
     trained = root / reference / "model"
     if trained.is_dir():
         return str(trained)
-    shipped = SHIPPED.get(reference) if family == "mini" else None
+    shipped = SHIPPED.get(reference) if family in ("mini", "own") else None
     if shipped is not None and shipped.is_dir():
         return str(shipped)
     recipe = f"{family}-{reference}"
@@ -187,33 +218,36 @@ def find(reference: str, root: Path, family: str = "mini") -> str:
     return hub.NAMES.get(reference, reference)
 
 
-def _autoencode(read: Callable, look: Callable[[str], str], folder: Path | None):
+def _autoencode(read: Callable, look: Callable[[str], str], own: Own | None):
     data, config = read(DataConfig, "data"), read(AutoencoderConfig, "model")
     train, validation = Captioned(data, "train"), Captioned(data, "validation")
     pictures = [validation[index]["image"] for index in range(128)]
     return AutoencodeObjective(build_autoencoder(config), read(AutoencodeConfig, "loss"), pictures), train, validation
 
 
-def _contrast(read: Callable, look: Callable[[str], str], folder: Path | None):
+def _contrast(read: Callable, look: Callable[[str], str], own: Own | None):
     data = read(DataConfig, "data")
+    if data.own:
+        config, records = read(WordsConfig, "model"), _needed(own).records(data)
+        clip = teach(load_clip(look(config.start)), frequent_words(records[0].texts(), config.words))
+        return ContrastObjective(clip, read(ContrastConfig, "loss")), *records
     clip = build_clip(read(ClipConfig, "model"), build_tokenizer(vocabulary()))
     train, validation = Captioned(data, "train", negatives=True), Captioned(data, "validation", negatives=True)
     return ContrastObjective(clip, read(ContrastConfig, "loss")), train, validation
 
 
-def _latent_clip(read: Callable, look: Callable[[str], str], folder: Path | None):
+def _latent_clip(read: Callable, look: Callable[[str], str], own: Own | None):
     data, config = read(DataConfig, "data"), read(LatentEncoderConfig, "model")
     vae, teacher = load_autoencoder(look(config.autoencoder)), load_clip(look(config.clip))
     side = data.size // 2 ** (len(vae.config.block_out_channels) - 1)
     student = build_latent_clip(teacher, vae.config.latent_channels, side)
     objective = LatentClipObjective(student, teacher, vae, read(LatentClipConfig, "loss"))
-    if folder is not None:
-        own = [OwnRecords(folder, data.size, data.seed, split, data.validation) for split in SPLITS]
-        return objective, own[0], own[1] or None
+    if own is not None:
+        return objective, *own.records(data)
     return objective, Captioned(data, "train"), Captioned(data, "validation")
 
 
-def _denoise(read: Callable, look: Callable[[str], str], folder: Path | None):
+def _denoise(read: Callable, look: Callable[[str], str], own: Own | None):
     data, config = read(DataConfig, "data"), read(BaseConfig, "model")
     vae = AutoencoderKL.from_pretrained(look(config.autoencoder), torch_dtype=torch.float32)
     tokenizer = build_tokenizer(vocabulary())
@@ -226,27 +260,32 @@ def _denoise(read: Callable, look: Callable[[str], str], folder: Path | None):
     return DenoiseObjective(editor, loss, _settings(read, data)), train, validation
 
 
-def _cycle(read: Callable, look: Callable[[str], str], folder: Path | None):
+def _cycle(read: Callable, look: Callable[[str], str], own: Own | None):
     data, config = read(DataConfig, "data"), read(EditorConfig, "model")
-    if data.own and folder is None:
-        raise UserError("this recipe is for pictures of your own: give their folder with --data DIR.")
+    if data.own:
+        own = _needed(own)
     if config.frozen != "fp32" and read(TrainConfig, "train").precision == "fp32":
         raise UserError(f'model.frozen = "{config.frozen}" goes with train.precision = "bf16" or "fp16", not "fp32".')
     clips = [load_clip(look(reference)).to(DTYPES[config.frozen]) for reference in config.clips]
     objective = CycleObjective(
-        _editor(config, look), clips, read(CycleConfig, "loss"), _settings(read, data, folder is None)
+        _editor(config, look), clips, read(CycleConfig, "loss"), _settings(read, data, own is None)
     )
     if config.compile:
         for clip in clips:
             clip.model.vision_model.compile()
-    if folder is not None and is_cache(folder):
+    if own is not None and is_cache(own.folder):
         made_with = cache_key(config, data, look)
-        cached = [CachedRecords(folder, made_with, data.seed, split, data.validation) for split in SPLITS]
+        cached = [CachedRecords(own.folder, made_with, data.seed, split, data.validation) for split in SPLITS]
         return objective, cached[0], cached[1] or None
-    if folder is not None:
-        own = [OwnRecords(folder, data.size, data.seed, split, data.validation) for split in SPLITS]
-        return objective, own[0], own[1] or None
+    if own is not None:
+        return objective, *own.records(data)
     return objective, Unpaired(data, "train"), Unpaired(data, "validation")
+
+
+def _needed(own: Own | None) -> Own:
+    if own is None:
+        raise UserError("this recipe is for pictures of your own: give their folder with --data DIR.")
+    return own
 
 
 def cache_key(config: EditorConfig, data: DataConfig, look: Callable[[str], str]) -> dict[str, Any]:
@@ -260,7 +299,7 @@ def cache_key(config: EditorConfig, data: DataConfig, look: Callable[[str], str]
     return {"base": named(config.base), "vae": vae, "clips": clips, "size": data.size}
 
 
-def _paired(read: Callable, look: Callable[[str], str], folder: Path | None):
+def _paired(read: Callable, look: Callable[[str], str], own: Own | None):
     from uip2p.scenes.faults import Faults, Triplets  # what draws targets is imported for the baselines alone
 
     data, config, faults = read(DataConfig, "data"), read(EditorConfig, "model"), read(Faults, "faults")
@@ -272,12 +311,15 @@ def _paired(read: Callable, look: Callable[[str], str], folder: Path | None):
 def _editor(config: EditorConfig, look: Callable[[str], str]) -> LatentEditor:
     base, vae_name, frozen = look(config.base), look(config.vae) if config.vae else "", DTYPES[config.frozen]
     parts = load_pipeline(base)
+    tokenizer = parts.tokenizer
+    if config.words:
+        tokenizer = adopt(parts.text_encoder, tokenizer, load_clip(look(config.words)))
     with quiet():
         editor = LatentEditor(
             widen_conv_in(parts.unet),
             (load_autoencoder(vae_name) if vae_name else parts.vae).to(frozen),
             parts.text_encoder.to(torch.float32 if config.train_text else frozen),
-            parts.tokenizer,
+            tokenizer,
             parts.scheduler,
             train_text=config.train_text,
             text_encoder_2=None if parts.text_encoder_2 is None else parts.text_encoder_2.to(frozen),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from tokenizers import pre_tokenizers
@@ -18,16 +19,21 @@ def learn_merges(words: Iterable[str]) -> list[tuple[str, str]]:
 
     Written out because the `tokenizers` trainer breaks ties by chance, and a resumed run must read as it did before.
     """
-    spelled = [[*word[:-1], word[-1] + WORD_END] for word in sorted(set(words))]
+    return join([*word[:-1], word[-1] + WORD_END] for word in sorted(set(words)))
+
+
+def join(spelled: Iterable[Sequence[str]]) -> list[tuple[str, str]]:
+    """As `learn_merges`, for words that are in pieces already."""
+    pieces = [list(word) for word in spelled]
     merges = []
-    while pairs := Counter(pair for word in spelled for pair in pairwise(word)):
+    while pairs := Counter(pair for word in pieces for pair in pairwise(word)):
         best = min(pairs, key=lambda pair: (-pairs[pair], pair))
         merges.append(best)
-        spelled = [_merge(word, best) for word in spelled]
+        pieces = [_merge(word, best) for word in pieces]
     return merges
 
 
-def _merge(word: list[str], pair: tuple[str, str]) -> list[str]:
+def _merge(word: Sequence[str], pair: tuple[str, str]) -> list[str]:
     merged: list[str] = []
     for token in word:
         if merged and (merged[-1], token) == pair:
@@ -46,12 +52,21 @@ def build_tokenizer(vocabulary: Iterable[str], max_length: int = 32) -> CLIPToke
     merges = learn_merges(vocabulary)
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = [*letters, *(letter + WORD_END for letter in letters), *("".join(pair) for pair in merges), START, END]
+    return _tokenizer({token: index for index, token in enumerate(dict.fromkeys(tokens))}, merges, max_length)
+
+
+def learn_words(tokenizer: CLIPTokenizer, words: Iterable[str]) -> CLIPTokenizer:
+    """A tokenizer that reads these words as one token each too. Whatever the other one read as one token has the same
+    id as before; new tokens come after the old ones."""
+    about = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    merges = join(pieces for word in sorted(set(words)) if len(pieces := tokenizer.tokenize(word)) > 1)
+    new = [token for token in dict.fromkeys("".join(pair) for pair in merges) if token not in about["vocab"]]
+    vocab = about["vocab"] | {token: index for index, token in enumerate(new, start=len(tokenizer))}
+    return _tokenizer(vocab, [*(tuple(pair) for pair in about["merges"]), *merges], tokenizer.model_max_length)
+
+
+def _tokenizer(vocab: dict[str, int], merges: list[tuple[str, str]], max_length: int) -> CLIPTokenizer:
     return CLIPTokenizer(
-        vocab={token: index for index, token in enumerate(dict.fromkeys(tokens))},
-        merges=merges,
-        bos_token=START,
-        eos_token=END,
-        unk_token=END,
-        pad_token=END,
+        vocab=vocab, merges=merges, bos_token=START, eos_token=END, unk_token=END, pad_token=END,
         model_max_length=max_length,
-    )
+    )  # fmt: skip

@@ -1,0 +1,291 @@
+"""Carrying an instruction out on a caption, and telling whether two captions say the same: the grammar's round trip."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from uip2p.instructions.grammar.asked import Asked, read
+from uip2p.instructions.grammar.find import Place, color_at, find, split_reference
+from uip2p.instructions.grammar.parse import COLOR
+from uip2p.instructions.grammar.scene import place_of, places
+from uip2p.instructions.grammar.tables import table, words
+from uip2p.instructions.grammar.text import append, bare, cut, plural_verb, singular, splice
+
+LINKS = r"(?:wearing|dressed in|holding|carrying|in|with|and has|and holding|and carrying|and wearing|has|having)"
+WHERE = (r"(?:in the (?:background|distance|foreground|sky|corner|water|air)|(?:on|in|next to|beside|behind|near|by|in front of|around|over|at|under) "
+         r"(?:(?:its|it's|his|her|their|the) (?:mouths?|hands?|heads?|backs?|faces?|necks?|shoulders?|laps?|arms|teeth|feet)|it|him|her|them)|on top of it|nearby)")  # fmt: skip
+
+
+def apply(instruction: str, caption: str) -> str | None:
+    """What the caption becomes when the instruction is carried out. None: the grammar cannot read the instruction, or
+    does not find in the caption what it speaks of."""
+    asked = read(instruction)
+    return None if asked is None else carry_out(asked, caption)
+
+
+def carry_out(asked: Asked, caption: str) -> str | None:
+    """`apply` for an instruction that is read."""
+    text = caption.rstrip()
+    if not text.strip():
+        return None
+    doing = {"recolor": _recolor, "remove": _remove, "add": _add, "give": _give, "replace": _replace, "move": _move,
+             "place": _place, "weather": _sky, "time": _sky, "style": _style, "unstyle": _unstyle}[asked.action]  # fmt: skip
+    return doing(asked, text)
+
+
+def _recolor(asked: Asked, text: str) -> str | None:
+    clothes = re.fullmatch(r"(.+?(?:'s|s')) (?:clothes|clothing|outfit)", asked.thing)
+    if clothes:
+        said = re.search(rf"\b{re.escape(split_reference(clothes[1] + ' x')[0].split()[-1])} (?:dressed in|wearing|in) ({COLOR.pattern})", text, re.I)
+        return splice(text, *said.span(1), asked.color) if said else None
+    place = find(text, asked.thing)
+    if place is None:
+        return None
+    span = color_at(text, place)
+    if span is not None:
+        return splice(text, *span, asked.color)
+    return splice(text, place.noun, place.noun, asked.color + " ")
+
+
+def _replace(asked: Asked, text: str) -> str | None:
+    place = find(text, asked.thing)
+    if place is None:
+        return None
+    own = re.match(r"(?:his|her|their|its|the) ", text[place.start :], re.I)  # "his bike" -> "his scooter"
+    return splice(text, place.start + (own.end() if own else 0), place.end, bare(asked.new) if own else asked.new)
+
+
+def _tail_of(text: str, end: int) -> int:
+    """Where a phrase that says where a thing is ends: "a ball| in its mouth|"."""
+    match = re.match(rf" {WHERE}\b", text[end:], re.I)
+    return end + match.end() if match else end
+
+
+def _remove(asked: Asked, text: str) -> str | None:
+    place = find(text, asked.thing)
+    if place is None:
+        return None
+    low = text.lower()
+    before, after = low[: place.start], low[place.end :]
+    tail = _tail_of(text, place.end)
+    joined = re.search(r",? ?\band $", before)
+    if joined and not re.match(r" (?:and|,)", after):
+        shorter = cut(text, joined.start(), tail if re.match(r" (?:in|on) (?:the|it|its)\b", after) and tail > place.end and not re.search(r"\b(?:in|on) the \w+$", low[place.end : tail]) else place.end)
+        return _agree(shorter, joined.start(), singular_verb_too=True)
+    if re.match(r" and ", after) and re.search(rf"\b{LINKS} $", before):
+        return cut(text, place.start, place.end + 5)
+    beside = re.search(r"(?:\b(?:next to|beside|near|by|in front of|behind|alongside|with|while) )$", before)
+    link = re.search(rf",? ?\b{LINKS} $", before)
+    if link is not None:
+        return cut(text, link.start(), tail)
+    if beside is not None:
+        return cut(text, beside.start(), place.end)
+    listed = re.search(r" ?, $", before)
+    if listed is not None:
+        return cut(text, listed.start(), place.end)
+    return None
+
+
+def _agree(text: str, at: int, singular_verb_too: bool = False) -> str:
+    """"a man| are walking" -> "a man is walking", where the subject has lost its second half."""
+    match = re.match(r" (are|were|have|do)\b", text[at:])
+    if match and re.match(r"(?:the|an?|one) ", text.lower()):
+        one = {"are": "is", "were": "was", "have": "has", "do": "does"}[match[1]]
+        return text[: at + 1] + one + text[at + match.end() :]
+    return text
+
+
+def _give(asked: Asked, text: str) -> str | None:
+    place = find(text, asked.owner)
+    if place is None:
+        return None
+    return text[: place.end] + f" with {asked.new}" + text[place.end :]
+
+
+def _add(asked: Asked, text: str) -> str | None:
+    where = asked.where
+    match = re.fullmatch(r"(next to|beside|near|by|with|alongside|behind|in front of) (.+)", where)
+    if match and (place := find(text, match[2])):
+        if match[1] in ("behind", "in front of"):
+            other = {"behind": "in front of", "in front of": "behind"}[match[1]]
+            return append(text, f"{other} {asked.new}")
+        if _animate(asked.new):
+            longer = text[: place.end] + f" and {asked.new}" + text[place.end :]
+            at = place.end + 5 + len(asked.new)
+            verb = re.match(r" ([a-z]+)\b", longer[at:])
+            if verb and (place.start == 0):
+                longer = longer[: at + 1] + plural_verb(verb[1]) + longer[at + verb.end() :]
+            return longer
+        return append(text, f"next to {asked.new}")
+    match = re.fullmatch(r"(on|in|under|over) (the .+|.+'s? .+)", where)
+    if match and not re.fullmatch(r"in the (?:background|distance|foreground|sky|corner|water|air)", where):
+        whose, part = split_reference(match[2])
+        place = find(text, whose or match[2])
+        if place is None:
+            return None
+        tail = f"{match[1]} its {part}" if whose else f"{match[1]} it"
+        return text[: place.end] + f" with {asked.new} {tail}" + text[place.end :]
+    return append(text, f"with {asked.new} {where}".rstrip())
+
+
+def _animate(new: str) -> bool:
+    noun = singular(bare(new).split()[-1])
+    return noun in words("things", "animals") or noun in words("people", "singular") or noun in words("people", "many")
+
+
+def _move(asked: Asked, text: str) -> str | None:
+    """The phrase that says where a thing is, in other words."""
+    low = text.lower()
+    place = find(text, asked.thing)
+    if place is None:
+        return None
+    where = re.sub(r"^to the (background|foreground|middle)\b", r"in the \1", re.sub(r"^to the (left|right)$", r"on the \1", asked.where))
+    where = re.sub(r"^to the (top|bottom|edge)\b", r"at the \1", re.sub(r"^onto ", "on ", where))
+    fixed = re.match(r" (in the (?:background|foreground)|on the (?:left|right))\b", low[place.end :])
+    if fixed and re.fullmatch(r"(?:in|on) the \w+", where):
+        return splice(text, place.end + 1, place.end + fixed.end(), where)
+    body = re.fullmatch(r"(in|at|to|into) (.+?)(?:'s|s') (mouth|feet)", where)
+    if body:
+        match = re.compile(r" (?:in|at) (its|it's|his|her|their) (?:mouths?|feet)").match(low, place.end)
+        return splice(text, match.start(), match.end(), f" {'at' if body[3] == 'feet' else 'in'} {match[1]} {body[3]}") if match else None
+    match = re.match(rf"({'|'.join(_ways())}) (.+)$", where)
+    if match is None:
+        return None
+    base = find(text, match[2])
+    if base is None:
+        return None
+    said = re.search(rf"\b({'|'.join(_ways())}) $", low[: base.start])
+    return splice(text, said.start(), said.start() + len(said[1]), match[1]) if said else None
+
+
+@cache
+def _ways() -> tuple[str, ...]:
+    moves = table("move")
+    return tuple(sorted({w for r in moves["relation"] for w in r["ways"]} | set(moves["same"]) | {"onto"}, key=len, reverse=True))
+
+
+@cache
+def _scene_phrase() -> re.Pattern[str]:
+    nouns = "|".join(sorted(map(re.escape, places()), key=len, reverse=True))
+    return re.compile(rf"\b(in|on|at|through|across|along|down) ((?:(?:an?|the|some) )?(?:(?!(?:the|an?|and|with|to) )[\w'-]+ ){{0,3}}?(?:{nouns}))(?![\w'-]| (?:{nouns})\b)", re.I)
+
+
+def _place(asked: Asked, text: str) -> str | None:
+    """The place is the one phrase of the caption that names a place."""
+    found = list(_scene_phrase().finditer(text))
+    if len(found) != 1:
+        return None
+    target = asked.place or re.sub(r"^(?:in|on|at)\s+", "", asked.where)
+    moving = found[0][1].lower() in ("through", "across", "along", "down")
+    preposition = place_of(target)[2 if moving else 1]
+    return splice(text, found[0].start(), found[0].end(), f"{preposition} {target}")
+
+
+def _sky(asked: Asked, text: str) -> str | None:
+    """Weather and time of day: a phrase at the end comes or goes."""
+    value, off = (asked.value.removesuffix("_off"), asked.value.endswith("_off"))
+    entry = next((e for e in table("scene")[asked.action] if e["to"] == value), None)
+    if entry is None:
+        return None
+    if not off:
+        return append(text, entry["phrases"][0])
+    for phrase in entry["phrases"]:
+        match = re.search(rf",? {re.escape(phrase)}\b", text, re.I)
+        if match:
+            return cut(text, match.start(), match.end())
+    return None
+
+
+def _style(asked: Asked, text: str) -> str | None:
+    style = next((s for s in table("scene")["style"] if asked.style.endswith(s["name"])), None)
+    return None if style is None else append(text, f", {style['suffix'][-1]}")
+
+
+def _unstyle(asked: Asked, text: str) -> str | None:
+    for style in table("scene")["style"]:
+        if asked.medium and asked.medium != f"the {style['name']}":
+            continue
+        if (asked.value == "color") != (style["name"] == "black and white photo"):
+            continue
+        for prefix in style["prefix"]:
+            if text.lower().startswith(prefix + " "):
+                return splice(text, 0, len(prefix) + 1, "") if not text[:1].isupper() else _upper(text[len(prefix) + 1 :])
+        for suffix in style["suffix"]:
+            match = re.search(rf", {re.escape(suffix)}\b", text, re.I)
+            if match:
+                return cut(text, match.start(), match.end())
+    return None
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+ARTICLES = frozenset("a an the some".split())
+JOINTS = frozenset("with wearing in holding carrying and has next to beside by near dressed".split())
+_MOVING = frozenset("through across along down in on at".split())
+
+
+def same(a: str, b: str) -> bool:
+    """Whether two captions say the same: equal up to case, articles, punctuation and spacing, or up to where one phrase
+    stands ("a man in a hat rides a horse", "a man rides a horse wearing a hat")."""
+    first, second = _normal(a), _normal(b)
+    return first == second or _moved(first, second)
+
+
+def _normal(text: str) -> list[str]:
+    low = text.lower().replace("’", "'").replace("colour", "color").replace("grey", "gray")
+    found = [word for word in re.findall(r"[\w]+(?:[-'][\w]+)*", low) if word not in ARTICLES]
+    found = [word for i, word in enumerate(found) if not (word in ("is", "are") and i + 1 < len(found) and found[i + 1].endswith("ing"))]
+    text = " ".join(found)
+    for said, meant in table("move")["same"].items():
+        text = re.sub(rf"\b{said}\b", meant, text)
+    place = "|".join(sorted(map(re.escape, places()), key=len, reverse=True))
+    text = re.sub(rf"\b(?:through|across|along|down|in|on|at) ((?:[\w'-]+ ){{0,2}}(?:{place}))\b", r"in \1", text)
+    return text.split()
+
+
+def _moved(a: list[str], b: list[str]) -> bool:
+    """Whether a phrase that begins with "with", "in", "and", "next to" … stands elsewhere, and all else is equal."""
+    for length in range(2, 10):
+        for start in range(len(a) - length + 1):
+            block = a[start : start + length]
+            if block[0] not in JOINTS or _content(block) == ():
+                continue
+            rest = [w for w in a[:start] + a[start + length :] if w != "and"]
+            content = _content(block)
+            for width in range(1, 11):
+                for at in range(len(b) - width + 1):
+                    other = b[at : at + width]
+                    if _content(other) == content and _agreeing(rest, [w for w in b[:at] + b[at + width :] if w != "and"]):
+                        return True
+    return False
+
+
+def _content(block: list[str]) -> tuple[str, ...]:
+    words_ = [w for w in block]
+    while words_ and words_[0] in JOINTS:
+        words_.pop(0)
+    return tuple("its" if w in ("his", "her", "their") else w for w in words_)
+
+
+def _agreeing(a: list[str], b: list[str]) -> bool:
+    """Equal, up to the number of a verb."""
+    return len(a) == len(b) and all(x == y or {x, y} in ({"is", "are"}, {"has", "have"}, {"was", "were"}) or plural_verb(x) == plural_verb(y) and not _noun(x) for x, y in zip(a, b, strict=True))
+
+
+def _noun(word: str) -> bool:
+    from uip2p.instructions.grammar.tables import nouns
+
+    return word in nouns() or singular(word) in nouns()
+
+
+def leads_back(reverse: str, edited: str, caption: str) -> bool | None:
+    """Whether the reverse instruction, carried out on the edited caption, says what the caption says. None: the grammar
+    cannot read the instruction or does not find what it speaks of."""
+    result = apply(reverse, edited)
+    return None if result is None else same(result, caption)
+
+
+__all__ = ["Place", "apply", "carry_out", "leads_back", "read", "same"]
