@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -382,6 +383,22 @@ def test_magicbrush_in_parquet(tmp_path):
     write_parquet(tmp_path / "with/dev-0.parquet", captioned)
     source = open_captions(tmp_path / "with")
     assert (len(source), source.caption(0).caption, source.caption(1).edited_caption) == (2, "seen", "then")
+
+
+# ---- photographs ----------------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[2]
+PHOTOS = next((path for path in (ROOT / "runs/photos", ROOT / "../shared/data/photos") if path.is_dir()), None)
+
+
+@pytest.mark.skipif(PHOTOS is None, reason="needs a folder of captioned photographs: runs/photos")
+def test_real_photographs_with_five_captions_each():
+    rows = [json.loads(line) for line in (PHOTOS / "metadata.jsonl").read_text().splitlines()]
+    source = open_captions(PHOTOS)
+    captions = [source.caption(row) for row in range(len(source))]
+    assert [caption.caption for caption in captions] == [text.strip() for row in rows for text in row["captions"]]
+    assert source.blocks == [len(row["captions"]) for row in rows] and len({caption.id for caption in captions}) > 5000
+    assert all(source.image(row).is_file() for row in range(len(source)))
 
 
 # ---- options --------------------------------------------------------------------------------------------------
