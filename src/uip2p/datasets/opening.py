@@ -86,6 +86,8 @@ def open_captions(
         return _table(ParquetTable(files), asked, captions)
     if layout == "saved":
         return _table(saved_table(path, split), asked, captions)
+    if streaming and captions:
+        raise UserError(f"{where}: descriptions are for MagicBrush, which is not read as a stream.")
     if streaming:
         return HubStream(str(where), config, split, asked)
     return _table(hub_table(str(where), config, split), asked, captions)
