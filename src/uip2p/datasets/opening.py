@@ -144,7 +144,7 @@ def _table(table: Table, asked: Mapping[str, str], descriptions: Path | None) ->
     if OWN_COLUMNS.issubset(table.columns):
         return MagicBrushTable(table, asked, descriptions)
     if descriptions:
-        raise UserError(f"{table.title}: descriptions are for MagicBrush, and this has no {', '.join(OWN_COLUMNS)}.")
+        raise UserError(f"{table.title}: descriptions are for MagicBrush, and this has no {', '.join(sorted(OWN_COLUMNS))}.")
     return TableCaptions(table, asked)
 
 
