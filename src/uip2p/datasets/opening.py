@@ -144,7 +144,8 @@ def _table(table: Table, asked: Mapping[str, str], descriptions: Path | None) ->
     if OWN_COLUMNS.issubset(table.columns):
         return MagicBrushTable(table, asked, descriptions)
     if descriptions:
-        raise UserError(f"{table.title}: descriptions are for MagicBrush, and this has no {', '.join(sorted(OWN_COLUMNS))}.")
+        lacks = ", ".join(sorted(OWN_COLUMNS))
+        raise UserError(f"{table.title}: descriptions are for MagicBrush, whose columns {lacks} are not there.")
     return TableCaptions(table, asked)
 
 
