@@ -128,7 +128,7 @@ def _weather(seen: Scene, draw: Random) -> Iterator[Draft]:
 
 
 def _time(seen: Scene, draw: Random) -> Iterator[Draft]:
-    if not outdoors(seen) or seen.has_any(words("scene", "unseen") - {"snow", "snowy", "snow-covered", "ice"}):
+    if not outdoors(seen) or seen.has_any(words("scene", "unseen") - {"snow", "snowy", "snow-covered", "ice", "winter", "frozen", "icy", "cold", "cloudy", "overcast", "umbrella", "umbrellas"}):
         return
     time = draw.choice(table("scene")["time"])
     edited = _phrase(seen, draw.choice(time["phrases"]))
