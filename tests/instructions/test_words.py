@@ -21,14 +21,15 @@ def test_words(text, expected):
 
 @pytest.mark.parametrize("forms", [
     "jacket jackets", "wear wearing wears worn wore", "man men", "child children", "frisbee frisbees",
-    "rain rainy raining",    "paint painting painted paintings", "leash leashes", "sit sitting sat", "grey gray", "glass glasses", "make made",
+    "rain rainy raining", "paint painting painted paintings", "leash leashes", "sit sitting sat", "grey gray",
+    "glass glasses", "make made",
 ])  # fmt: skip
 def test_inflections_are_one_word(forms):
     assert len({canonical(word) for word in forms.split()}) == 1
 
 
 def test_different_words_are_not_one():
-    different = ("lad", "lady", "part", "party", "arm", "army", "coat", "boat", "bus", "grass", "glass", "sun", "left", "red", "read")
+    different = ("lad", "lady", "part", "party", "arm", "army", "coat", "boat", "bus", "grass", "sun", "red", "read")
     assert len({canonical(word) for word in different}) == len(different)
 
 

@@ -34,8 +34,8 @@ class Rules:
     where only the reverse is written: SOURCE_WROTE.
     instruction_words, caption_words, characters: (least, most) of each instruction, each caption, and any text.
     caption_ratio: the longer of the two captions has at most this many times the words of the other.
-    encoder: a sentence encoder (folder or hub id) or a CLIP's folder: judges direction, and round_trip where the
-    grammar cannot. "" for none. direction: the least ‖E(T_ed) − E(T_in)‖.
+    encoder: a sentence encoder or a CLIP (folder or hub id) that judges direction, "" for none. direction: the least
+    ‖E(T_ed) − E(T_in)‖ of its unit vectors.
     clip: a CLIP's folder or hub id that sees the pictures, "" for none. image_text: the least cosine of caption and
     picture (IP2P's).
     """

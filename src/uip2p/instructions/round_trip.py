@@ -1,5 +1,5 @@
-"""Does the reverse, applied to the edited caption, lead back to the caption? Judged by the grammar where it can read
-the reverse; otherwise by words and, where a text encoder is named, by meaning."""
+"""Does the reverse, applied to the edited caption, lead back to the caption? The grammar tells where it can read the
+reverse, its words tell where it cannot. (A sentence encoder does not: benchmarks/round_trip.py compares them.)"""
 
 from __future__ import annotations
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,7 @@ from uip2p.datasets.folder import FolderSource
 from uip2p.datasets.source import TEXTS, Source
 from uip2p.errors import UserError
 from uip2p.instructions.accept import DUPLICATE, Judge, Rules
+from uip2p.instructions.wording import printable
 from uip2p.instructions.words import words
 from uip2p.instructions.writer import Edit
 from uip2p.records import Caption, EditRecord
@@ -83,17 +85,19 @@ class _Folder(FolderSource):
         return f"row {row + 1}" if isinstance(image, UserError) else image.name
 
     def record(self, row: int) -> EditRecord:
-        if isinstance(self.records[row].image, UserError):
-            raise self.records[row].image
-        return self.records[row]
+        record = self.records[row]
+        if isinstance(record.image, UserError):
+            raise record.image
+        return record
 
 
 def _faults(source: Source, judge: Judge, pictures: bool) -> Iterator[tuple[Fault, tuple[str, ...]]]:
     """Of every row its reasons, () if it is as it should be, and the names of the predicates that could not tell."""
     had: set[int] = set()  # (picture, instruction) of rows before
+    opens = lru_cache(maxsize=1)(_opens)  # the edits of a picture follow each other
     rows = iter(range(len(source)))
     while batch := list(islice(rows, BATCH)):
-        read = {row: _read(source, row, pictures) for row in batch}
+        read = {row: _read(source, row, opens if pictures else None) for row in batch}
         whole = {row: record for row, record in read.items() if isinstance(record, EditRecord)}
         pairs = [_pair(record) for record in whole.values()]
         images = [record.image for record in whole.values()] if pictures else None
@@ -111,19 +115,25 @@ def _faults(source: Source, judge: Judge, pictures: bool) -> Iterator[tuple[Faul
             yield Fault(row, source.name(row), reasons, detail), verdicts[row].not_judged
 
 
-def _read(source: Source, row: int, pictures: bool) -> EditRecord | Fault:
+def _read(source: Source, row: int, opens: Callable[[Any], str] | None) -> EditRecord | Fault:
     try:
         record = source.record(row)
     except UserError as error:
         return Fault(row, source.name(row), (UNREADABLE,), str(error))
-    if pictures:
-        from uip2p.images import load_image  # torch takes seconds
-
-        try:
-            load_image(record.image)
-        except UserError as error:
-            return Fault(row, source.name(row), (NO_PICTURE,), str(error))
+    if opens is not None and (fault := opens(record.image)):
+        return Fault(row, source.name(row), (NO_PICTURE,), fault)
     return record
+
+
+def _opens(image: Any) -> str:
+    """"", or why a picture does not open."""
+    from uip2p.images import load_image  # torch takes seconds
+
+    try:
+        load_image(image)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def _pair(record: EditRecord) -> tuple[Edit, Caption]:
@@ -160,11 +170,6 @@ def _table(title: str, counts: Counter[str], rows: int) -> list[str]:
 
 def _short(text: str, most: int = 300) -> str:
     return printable(text if len(text) <= most else text[:most] + "…")
-
-
-def printable(text: str) -> str:
-    """What a terminal can be shown on one line: nothing in it moves the cursor or turns the text around."""
-    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

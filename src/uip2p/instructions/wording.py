@@ -68,3 +68,8 @@ def _profanity() -> frozenset[str]:
     except ModuleNotFoundError:
         raise UserError("to judge edits, install better-profanity: pip install 'uip2p[data]'.") from None
     return (frozenset(" ".join(words(line)) for line in lines) | NSFW) - INNOCENT - {""}
+
+
+def printable(text: str) -> str:
+    """What can be shown to a person on one line: nothing in it moves a cursor or turns the text around."""
+    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)

@@ -14,6 +14,7 @@ from typing import Any
 
 from uip2p.errors import UserError
 from uip2p.instructions.report.numbers import LENGTHS, Numbers, Row, changes, count, pictures_of
+from uip2p.instructions.wording import printable
 
 SIDE = 420  # pixels of a picture's longer side
 MOST = 15  # bars of a kind
@@ -116,7 +117,7 @@ def histogram(lengths: Counter[int], columns: int = 40) -> dict[str, Any]:
 
 def shown(row: Row, picture: Any) -> Row:
     """A row for its card."""
-    row = {name: value[:CUT] if isinstance(value, str) else value for name, value in row.items()}
+    row = {name: printable(value[:CUT]) if isinstance(value, str) else value for name, value in row.items()}
     before, after = changes(row["caption"], row["edited_caption"])
     data, size = thumbnail(picture) if picture is not None else ("", (0, 0))
     return {"reasons": [], **row, "before": before, "after": after, "picture": data, "size": size}
@@ -145,7 +146,8 @@ def facts(config: Mapping[str, Any]) -> list[tuple[str, str]]:
             if isinstance(value, Mapping):
                 walk(value, f"{prefix}{name}.")
             elif value not in ("", [], None):
-                flat.append((prefix + name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
+                said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+                flat.append((prefix + name, printable(said)))
 
     walk(config, "")
     return flat

@@ -10,7 +10,7 @@ from typing import Any
 from uip2p.errors import UserError
 from uip2p.instructions.report.numbers import Row, changes, draw, pictures_of, read_config
 from uip2p.instructions.shards import read_rows
-from uip2p.instructions.validate import printable
+from uip2p.instructions.wording import printable
 from uip2p.instructions.writer import KINDS
 
 
