@@ -27,8 +27,8 @@ class GeneratedSource:
     """The accepted edits of a run's finished shards, in the source's order, each with its picture: the copied one, or
     the source's. An edit's texts and the picture before it are all that is read, and all that there is.
 
-    Row groups are read whole and the last few kept, or all where that is little. UserError: no shard is finished; the source has moved or changed.
-    A warning: some shards are not finished yet.
+    Row groups are read whole and the last few kept, or all where that is little. UserError: no shard is finished; the
+    source has moved or changed. A warning: some shards are not finished yet.
     """
 
     def __init__(self, out: Path):
