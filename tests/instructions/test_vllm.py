@@ -1,4 +1,4 @@
-"""The writer on vLLM, as far as it goes without vLLM and a GPU: what the engines are asked, and how answers are read."""
+"""The writer on vLLM, without vLLM and a GPU: what the engines are asked for, and how their answers are read."""
 
 from __future__ import annotations
 
