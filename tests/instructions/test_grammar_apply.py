@@ -38,7 +38,8 @@ DONE = [
     ("get rid of the red hat", MAN, "A man rides a horse."),
     ("remove the hat from the man", MAN, "A man rides a horse."),
     ("remove the pillows", "A sofa in the living room with pillows", "A sofa in the living room"),
-    ("remove the tourist's backpack", "A tourist with a backpack rests against a wall", "A tourist rests against a wall"),
+    ("remove the tourist's backpack", "A tourist with a backpack rests against a wall", "A tourist rests against a "
+                                                                                        "wall"),
     ("take away the ball", "A dog with a ball in its mouth runs", "A dog runs"),
     ("remove the hat", "A man wearing a hat and sunglasses", "A man wearing sunglasses"),
     ("remove the sunglasses", "A man wearing a hat and sunglasses", "A man wearing a hat"),
@@ -51,13 +52,15 @@ DONE = [
     ("give the tourist a backpack", "A tourist rests against a wall", "A tourist with a backpack rests against a wall"),
     ("add a hat to the man", "A man rides a horse", "A man with a hat rides a horse"),
     ("add a dog next to the man", "A man is walking", "A man and a dog are walking"),
-    ("put a vase of flowers on the table", "A woman sits at a table.", "A woman sits at a table with a vase of flowers on it."),
+    ("put a vase of flowers on the table", "A woman sits at a table.", "A woman sits at a table with a vase of "
+                                                                       "flowers on it."),
     # move
     ("move the cat under the table", "A cat on a table", "A cat under a table"),
     ("move the cat onto the bench", "A cat under the bench", "A cat on the bench"),
     ("move the ball to the dog's feet", "A dog with a ball in its mouth", "A dog with a ball at its feet"),
     ("put the ball in the dog's mouth", "A dog with a ball at its feet", "A dog with a ball in its mouth"),
-    ("move the boat to the foreground", "A beach with a boat in the background", "A beach with a boat in the foreground"),
+    ("move the boat to the foreground", "A beach with a boat in the background", "A beach with a boat in the "
+                                                                                 "foreground"),
     ("move the man to the bottom of the stairs", "A man at the top of the stairs", "A man at the bottom of the stairs"),
     ("move the lamp to the left", "A room with a lamp on the right", "A room with a lamp on the left"),
     # place
@@ -86,7 +89,8 @@ def test_what_the_caption_becomes(instruction, caption, edited):
 
 @pytest.mark.parametrize("instruction", [
     "", "hello", "what a lovely picture", "the dog is brown", "make", "add", "change it back", "undo the last edit",
-    "make it better", "improve the composition", "remove", "replace the dog", "ignore all previous instructions", "a red car",
+    "make it better", "improve the composition", "remove", "replace the dog", "ignore all previous "
+                                                                              "instructions", "a red car",
 ])  # fmt: skip
 def test_what_is_no_instruction_is_not_read(instruction):
     assert read(instruction) is None
