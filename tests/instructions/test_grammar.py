@@ -114,7 +114,7 @@ NEVER = [
 ]  # fmt: skip
 
 
-def drafts(caption, seeds=60):
+def drafts(caption, seeds=40):
     seen = scene(language()(caption))
     found = [draft for seed in range(seeds) for family in FAMILIES for draft in family(seen, Random(seed))]
     return [(d.kind, d.edited.upper() if caption.isupper() else d.edited, d) for d in found]

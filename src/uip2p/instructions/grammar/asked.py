@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from random import Random
 
@@ -118,11 +118,21 @@ def _alive(owner: str) -> bool:
 
 def _settle(asked: Asked, origin: str, said: str) -> Asked | None:
     """What only the whole shows: "remove the hat from the man" names an owner, "put a cup on the table" no wearer."""
-    if asked.action == "give" and not _alive(asked.owner):
-        return Asked("add", new=asked.new, where=f"{'on' if said.startswith('put') else 'to'} {asked.owner}")
-    if asked.action == "remove" and origin:
-        return Asked(**{**asdict(asked), "owner": origin})
-    return asked
+    owner = re.sub(r"'s? (?:head|face|neck|body|hands?|mouth|back|shoulders?|feet)$", "", origin or asked.owner)
+    owner = "" if owner in WHOLE else owner
+    if asked.action == "give" and not _alive(owner):
+        where = f"{'on' if said.startswith('put') else 'in' if owner == 'the sky' else 'to'} {owner}"
+        return replace(asked, action="add", owner="", where=where)
+    if asked.action == "replace" and asked.thing in ("the background", "the scene", "the setting"):
+        return Asked("place", place=asked.new) if _fits("place", asked.new) else None
+    thing = re.sub(r"^the (hair|shirt|fur|color|coat|dress|jacket) of (the .+)$", r"\2's \1", asked.thing)
+    if asked.action == "recolor":
+        thing = re.sub(r"'s? (?:fur|color|fur color)$", "", thing)
+    new = re.sub(r" (?:sitting|standing|lying|hanging|flying|parked)$", "", asked.new)
+    return replace(asked, owner=owner, thing=thing, new=new, style=styles().get(asked.style, ""))
+
+
+WHOLE = ("the image", "the picture", "the photo", "the scene", "the background", "the frame")
 
 
 @cache
@@ -131,14 +141,14 @@ def _patterns() -> list[tuple[re.Pattern[str], str, str]]:
     plain: list[tuple[str, str, str]] = []
     for action in ("weather", "time"):
         for value, lists in phrases[action].items():
-            plain += [(t, action, value) for t in lists["write"]]
+            plain += [(t, action, value) for t in lists["write"] + lists.get("read", [])]
     plain += [(t, "unstyle", "color") for t in phrases["style"]["color"]]
-    plain += [(t, "unstyle", "off") for t in phrases["style"]["off"]]
+    plain += [(t, "unstyle", "off") for t in phrases["style"]["off"] + phrases["style"]["off_read"]]
     plain += [(t, "style", "") for t in phrases["style"]["write"] + phrases["style"]["read"]]
     for action in ("place", "recolor", "give", "move", "add", "remove", "replace"):
         lists = phrases[action]
-        for key in ("at", "worn", "held", "paint", "dye", "write", "read"):
-            plain += [(t, action, "") for t in sorted(lists.get(key, []), key=len, reverse=True)]
+        known = {t for key in ("at", "worn", "held", "paint", "dye", "write", "read") for t in lists.get(key, [])}
+        plain += [(t, action, "") for t in sorted(known, key=lambda t: (-len(t), t))]
     return [(_compile(template), action, value) for template, action, value in plain]
 
 
@@ -152,7 +162,7 @@ def _fits(name: str, slot: str | None) -> bool:
     if not slot:
         return False
     if name in ("thing", "owner", "medium", "from"):
-        return not re.search(r"\b(?:with|into|to|for|and) an?(?: |$)|\b(?:from|of the colou?r)\b", slot)
+        return not re.search(r"\b(?:with|into|to|for|and) an?(?: |$)|\b(?:from|instead|back|of the colou?r)\b", slot)
     if name == "where":
         return not re.match(r"(?:out|away|off|for|with|as|like)\b", slot)
     if name == "style":
@@ -167,13 +177,17 @@ def _fits(name: str, slot: str | None) -> bool:
 
 @cache
 def _place_nouns() -> tuple[str, ...]:
-    return tuple(noun for place in table("scene")["place"] for noun in place["nouns"])
+    more = ("mountain", "mountains", "lake", "ocean", "city", "river", "island", "canyon", "stadium", "castle", "town")
+    return (*(noun for place in table("scene")["place"] for noun in place["nouns"]), *more)
 
 
 @cache
-def styles() -> tuple[str, ...]:
-    """"a watercolor painting", …"""
-    return tuple(a(style["name"]) for style in table("scene")["style"])
+def styles() -> dict[str, str]:
+    """"a watercolor painting", and what else it is called -> "a watercolor painting"."""
+    found: dict[str, str] = {}
+    for style in table("scene")["style"]:
+        found |= dict.fromkeys([a(style["name"]), *style.get("alias", [])], a(style["name"]))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,9 @@ BODY = re.compile(r" (in|on|over|around) (?:its|his|her|their) (mouths?|hands?|h
 TAIL = re.compile(r" (?:in the (?:background|distance|foreground|sky)|on (?:top of )?it|(?:next to|beside|behind) "
                   r"(?:it|him|her|them))\b", re.I)
 BESIDE = re.compile(r"\b(next to|beside|near|by|in front of|behind) $", re.I)
+# What one who is in front of it has in front of oneself.
+FACED = listed("computer laptop tv television desk table monitor mirror piano keyboard oven stove sink plate fire "
+               "campfire microphone")
 ACROSS = {"in front of": "behind", "behind": "in front of", "by": "next to", "near": "near", "beside": "beside",
     "next to": "next to"}
 
@@ -161,14 +164,17 @@ def _beside(seen: Scene, thing: Thing, draw: Random) -> Iterator[Draft]:
     if (before is None or before.pos_ not in ("VERB", "NOUN")
         or before.lower_ in ("walks", "walking", "rides", "riding", "passing", "background")):
         return
-    anchor = seen.at(before.i)
-    if anchor is None or not (anchor.person or anchor.known(words("things", "beside") | words("things", "animals"))):
-        verb = before
-        while verb.pos_ != "VERB" and verb.head.i != verb.i:
-            verb = verb.head
-        anchor = holder(seen, verb)
-        if anchor is None or not (anchor.person or anchor.animal):
+    verb = before
+    while verb.pos_ != "VERB" and verb.head.i != verb.i:
+        verb = verb.head
+    anchor = holder(seen, verb)  # who stands there, or else what the phrase follows
+    if anchor is None or not (anchor.person or anchor.animal):
+        anchor = seen.at(before.i)
+        if anchor is None or not anchor.known(words("things", "beside")):
             return
+    following = next((t for t in seen.doc if t.idx >= thing.end), None)
+    if before.tag_ == "VBG" and following is not None and following.tag_ in ("VBZ", "VBP", "VBD", "MD"):
+        return
     if anchor is None or anchor is thing or not (where := seen.refer(anchor)) or anchor.end > match.start():
         return
     if (match[1].lower() == "by" and before.lower_ not in ("standing", "sitting", "stands", "sits", "lying",
