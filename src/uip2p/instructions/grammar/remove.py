@@ -40,7 +40,8 @@ def _plain(seen: Scene, thing: Thing, tail: int = 0) -> bool:
     token = seen.doc[thing.head]
     after = seen.low[thing.end + tail :]
     if re.match(r" ?(?:'s?\b|’|-|that\b|which\b|who\b|of\b|made\b|to\b|for\b|from\b|full\b|with (?:the|its|his|"
-                r"her)\b|and\b|or\b|where\b|attached\b|both\b|each\b|as they\b|/)", after.lstrip(" ")):
+                r"her)\b|and\b|or\b|where\b|attached\b|on display\b|for sale\b|"
+                r"(?:on|off|in|out) [a-z]+ing\b|both\b|each\b|as they\b|/)", after.lstrip(" ")):
         return False
     if (re.search(r"\b(?:it|them|one|which)\b", after) or (re.search(r"\bits?\b", after)
         and not any(t.animal for t in seen.things if t is not thing))):
@@ -61,6 +62,12 @@ def _plain(seen: Scene, thing: Thing, tail: int = 0) -> bool:
     return not any(child.dep_ in ("conj", "cc") for child in token.rights)
 
 
+def _vague(seen: Scene, thing: Thing) -> bool:
+    """"a few boats", "a matching mask", "home plate": not to be given as they are named."""
+    said = {thing.det, *seen.modifiers(thing).split(), *thing.name.split()}
+    return bool(said & {"few", "matching", "same", "other"}) or thing.name in ("home plate", "license plate")
+
+
 def _reference(seen: Scene, thing: Thing, whose: Thing | None, draw: Random) -> str:
     """"the hat", "the man's hat" or "the red hat"."""
     plain = seen.refer(thing)
@@ -78,8 +85,7 @@ def _borne(seen: Scene, thing: Thing, draw: Random) -> Iterator[Draft]:
         return
     if any(c.dep_ == "conj" for c in seen.doc[whose.head].rights) and seen.doc[thing.head].head.i != whose.head + 1:
         return
-    if (thing.det == "few" or seen.modifiers(thing).split()[:1] in (["matching"], ["same"], ["other"])
-        or thing.name in ("home plate", "license plate")):
+    if _vague(seen, thing):
         return
     worn = thing.known(words("things", "worn") if whose.person else words("things", "animal_worn"))
     held = thing.known(words("things", "held"))
@@ -152,7 +158,7 @@ def _beside(seen: Scene, thing: Thing, draw: Random) -> Iterator[Draft]:
     """"A man stands next to a bicycle" -> "A man stands"."""
     match = BESIDE.search(seen.text[: thing.start])
     reference = seen.refer(thing)
-    if thing.det == "few" or thing.name in ("home plate", "license plate"):
+    if _vague(seen, thing) or thing.name == "camera":  # in front of the camera is in front of us
         return
     if (match is None or not reference or not thing.known(words("things", "beside") | words("things",
         "animals")) or not _plain(seen, thing)):

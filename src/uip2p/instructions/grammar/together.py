@@ -28,6 +28,8 @@ def pair(seen: Scene, thing: Thing, draw: Random) -> Iterator[Draft]:
     first = seen.at(token.head.i)
     if first is None or first.head == thing.head or not (thing.person or thing.animal):
         return
+    if seen.text[thing.end :].lstrip().startswith(",") or first.one in words("people", "many"):
+        return
     joint = seen.text[first.end : thing.start]
     if (joint.strip().lower() != "and" or set(re.findall(r"[a-z]+", seen.low[thing.end :])) & TOGETHER
         or seen.doc[first.head].dep_ not in ("nsubj", "ROOT")):
