@@ -1,5 +1,5 @@
-"""`uip2p data sft`: a set to fine-tune the LLM on, as the paper fine-tuned Gemma 2. What was accepted, in the chat format
-of TRL's SFTTrainer, one conversation a caption.
+"""`uip2p data sft`: a set to fine-tune the LLM on, as the paper fine-tuned Gemma 2: what was accepted, in the chat
+format of TRL's SFTTrainer, one conversation a caption.
 
 The prompts are `tuned` by default: no rules and no examples, so that a conversation is question and answer and fits
 templates without a system role. Whoever writes with the fine-tuned LLM then gives the same prompts: --prompts tuned.
