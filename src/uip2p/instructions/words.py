@@ -17,9 +17,9 @@ from uip2p.instructions.lexicon import (
     ACTING,
     ADD,
     CHANGE,
+    COUNTS,
     FUNCTION,
     LIGHT,
-    NUMBERS,
     REMOVE,
     SAME,
     SCENERY,
@@ -29,7 +29,7 @@ from uip2p.instructions.lexicon import (
 )
 
 AWAY = re.compile(r"\b(?:away|off|out|from)\b")
-GONE = re.compile(r"\b(?:disappears?|vanish(?:es)?|stops?|go away|be gone|bareheaded|barefoot)\b")
+GONE = re.compile(r"\b(?:disappears?|vanish(?:es)?|stops?(?! (?:sign|light))|go away|be gone|bareheaded|barefoot)\b")
 TARGET = re.compile(r"\W*(?:please )?(\w+) (?:the|his|her|its|their) (.*)", re.IGNORECASE | re.DOTALL)
 CONNECTOR = re.compile(r"\b(?:to|into|with|for|in|by|on|from|an?|some|look|wear|be)\b", re.IGNORECASE)
 INSTEAD = re.compile(r"\b(?:in place|instead|rather|substitute)\b", re.IGNORECASE)
@@ -135,12 +135,13 @@ def read(instruction: str, before: str, after: str) -> Reading:
     unsaid = {word for says, undone in UNSAID if undone & (lost.keys() | gained.keys()) for word in says}
     invented = frozenset(asked) - had.keys() - has.keys() - free - unsaid
     invented -= {part for pair in pairwise(asked) if "".join(pair) in had.keys() | has.keys() for part in pair}
-    what, counts = verb(instruction), NUMBERS & {*(lost if verb(instruction) == "remove" else gained)}
+    what = verb(instruction)
+    more = sum(COUNTS.get(word, 0) for word in gained) - sum(COUNTS.get(word, 0) for word in lost)
     if what == "remove":
-        goes = takes - LIGHT or counts or (SCENERY & named and WEATHER & lost.keys())
+        goes = takes - LIGHT or more < 0 or (SCENERY & named and WEATHER & lost.keys())
         acts = bool(goes) and frozenset(asked) - free <= had.keys()
     else:
-        acts = bool(brings or unsaid & named or (counts and what == "add"))  # counts: "add another dog"
+        acts = bool(brings or unsaid & named or (more > 0 and what == "add"))  # "add another dog"
         old = [at for at, word in enumerate(asked) if word in takes - LIGHT]
         new = [at for at, word in enumerate(asked) if word in brings - LIGHT or word in unsaid]
         if what == "change" and old and new:
