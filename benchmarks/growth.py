@@ -25,8 +25,8 @@ import torch
 from measure import Measured, count, interleave, timed, where
 from models import Models, cached, full, miniature, rows_of
 
+from uip2p.learning.counting import count_step
 from uip2p.learning.cycle import CycleConfig, CycleObjective
-from uip2p.learning.plan import count_step
 from uip2p.learning.randomness import Draw
 from uip2p.models.settings import Settings
 
@@ -116,26 +116,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="of .json and .png")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=list(PARTS), help="this part anew; the others as --out has them")
     args = parser.parse_args()
-    models = miniature()
-    large = replace(models, size=256)  # so that there are maps of 32 × 32
-    sizes = {size: step_of(replace(models, size=size), 8) for size in SIZES}
-    figures: dict[str, Any] = {
-        "resolution": measured(sizes, [8] * len(SIZES), args.rounds),
-        "batch": measured({batch: step_of(models, batch) for batch in BATCHES}, BATCHES, args.rounds),
-        "captured layers": measured({side: step_of(large, 1, side) for side in SIDES}, [1] * len(SIDES), args.rounds),
-        "ranks": [{"at": ranks, "pictures_per_second": over_ranks(ranks)} for ranks in RANKS],
-        "resolution, Stable Diffusion 1.5, counted": counted(),
-    }
+    results = args.out.with_suffix(".json")
+    figures: dict[str, Any] = json.loads(results.read_text())["figures"] if args.only else {}
+    figures |= {name: PARTS[name](args.rounds) for name in ([args.only] if args.only else PARTS)}
     for name, rows in figures.items():
         print(name, *rows, sep="\n  ")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     plot(figures, args.out.with_suffix(".png"))
     machine = where(torch.device("cpu"))
     command = f"python benchmarks/growth.py --out {args.out}"
-    args.out.with_suffix(".json").write_text(
-        json.dumps({"command": command, "machine": machine, "figures": figures}, indent=1) + "\n"
-    )
+    results.write_text(json.dumps({"command": command, "machine": machine, "figures": figures}, indent=1) + "\n")
+
+
+def resolutions(rounds: int) -> list[dict[str, float]]:
+    models = miniature()
+    sizes = {size: step_of(replace(models, size=size), 8) for size in SIZES}
+    return measured(sizes, [8] * len(SIZES), rounds)
+
+
+def batches(rounds: int) -> list[dict[str, float]]:
+    models = miniature()
+    return measured({batch: step_of(models, batch) for batch in BATCHES}, BATCHES, rounds)
+
+
+def captured_layers(rounds: int) -> list[dict[str, float]]:
+    large = replace(miniature(), size=256)  # so that there are maps of 32 × 32
+    return measured({side: step_of(large, 1, side) for side in SIDES}, [1] * len(SIDES), rounds)
+
+
+PARTS: dict[str, Callable[[int], list[dict[str, float]]]] = {
+    "resolution": resolutions,
+    "batch": batches,
+    "captured layers": captured_layers,
+    "ranks": lambda rounds: [{"at": ranks, "pictures_per_second": over_ranks(ranks)} for ranks in RANKS],
+    "resolution, Stable Diffusion 1.5, counted": lambda rounds: counted(),
+}
 
 
 if __name__ == "__main__":

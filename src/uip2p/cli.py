@@ -38,6 +38,9 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(f"uip2p {args.verb}: error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever reads has seen enough: `uip2p … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its end
+        return 141
     except KeyboardInterrupt:
         print(f"\nuip2p {args.verb}: stopped.", file=sys.stderr)
         return 130

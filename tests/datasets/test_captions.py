@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -358,6 +359,11 @@ def test_magicbrush_in_a_folder(tmp_path, file):
         "139-input.png", "a lawn", "add a dog", "a dog on a lawn"
     )  # fmt: skip
     assert [red(source, row) for row in (0, 1)] == [0, 1]
+    for wrong in ({"1": 5}, [5], 5, [{"input": None}]):
+        (tmp_path / file).write_text(json.dumps(wrong))
+        with pytest.raises(UserError, match="must hold turns with input, output and instruction"):
+            open_captions(tmp_path)
+    (tmp_path / file).write_text(json.dumps(turns))
     (tmp_path / "mine.json").write_text(json.dumps({"30": DESCRIPTIONS["30"]}))
     source = open_captions(tmp_path, descriptions=tmp_path / "mine.json")
     assert source.caption(0).caption == "a man"
@@ -378,10 +384,29 @@ def test_magicbrush_in_parquet(tmp_path):
     assert len(source) == 2 and source.skipped == {"later turn of a session": 1} and sum(source.blocks) == 2
     assert source.caption(1).caption == "a lawn" and source.caption(1).edited_caption == "a dog on a lawn"
     assert source.caption(1).instruction == "add a dog" and red(source, 1) == 139
+    write_parquet(tmp_path / "no/a.parquet", [{k: v for k, v in row.items() if k != "instruction"} for row in rows])
+    with pytest.raises(UserError, match="no column is called as an instruction usually is"):
+        open_captions(tmp_path / "no", descriptions=tmp_path / "global_descriptions.json")
     captioned = [row | {"source_global_caption": "seen", "target_global_caption": "then"} for row in rows]
     write_parquet(tmp_path / "with/dev-0.parquet", captioned)
     source = open_captions(tmp_path / "with")
     assert (len(source), source.caption(0).caption, source.caption(1).edited_caption) == (2, "seen", "then")
+
+
+# ---- photographs ----------------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[2]
+PHOTOS = next((path for path in (ROOT / "runs/photos", ROOT / "../shared/data/photos") if path.is_dir()), None)
+
+
+@pytest.mark.skipif(PHOTOS is None, reason="needs a folder of captioned photographs: runs/photos")
+def test_real_photographs_with_five_captions_each():
+    rows = [json.loads(line) for line in (PHOTOS / "metadata.jsonl").read_text().splitlines()]
+    source = open_captions(PHOTOS)
+    captions = [source.caption(row) for row in range(len(source))]
+    assert [caption.caption for caption in captions] == [text.strip() for row in rows for text in row["captions"]]
+    assert source.blocks == [len(row["captions"]) for row in rows] and len({caption.id for caption in captions}) > 5000
+    assert all(source.image(row).is_file() for row in range(len(source)))
 
 
 # ---- options --------------------------------------------------------------------------------------------------

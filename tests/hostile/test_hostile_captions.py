@@ -186,6 +186,20 @@ def test_parquet_that_is_damaged(tmp_path):
         open_captions(tmp_path).caption(0)
 
 
+def test_a_stream_whose_file_is_damaged(tmp_path, monkeypatch):
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    write_parquet(tmp_path / "data/a.parquet", [{"image": png(0), "caption": "a"}])
+    file = write_parquet(tmp_path / "data/b.parquet", [{"image": png(0), "caption": "b"}])
+    file.write_bytes(file.read_bytes()[:-9])
+    stream = open_captions(tmp_path / "data", streaming=True, layout="datasets")
+    first, second = shards(stream, 1)
+    assert [caption.caption for _, caption, _ in read(stream, first)] == ["a"]
+    with pytest.raises(UserError, match="data: part 1 cannot be read"):
+        list(read(stream, second))
+
+
 # ---- folders ------------------------------------------------------------------------------------------------
 
 

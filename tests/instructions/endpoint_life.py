@@ -9,7 +9,7 @@ from typing import Any
 from processes import context
 
 CONCURRENCY = 8
-OPTIONS = {"model": "m", "edits": 1, "concurrency": CONCURRENCY, "timeout": 0.5, "pause": 0.02, "invalid_tries": 8,
+OPTIONS = {"model": "m", "edits": 1, "concurrency": CONCURRENCY, "timeout": 1.0, "pause": 0.02, "invalid_tries": 8,
            "tries": 12}  # fmt: skip
 
 

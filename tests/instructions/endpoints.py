@@ -1,4 +1,4 @@
-"""OpenAI-compatible servers on loopback, for tests: one whose every answer a test decides, and one that fails by a plan.
+"""OpenAI-compatible servers on loopback: one whose every answer a test decides, and one that fails by a plan.
 
 They speak HTTP as a real one does, keep every request, and know nothing of the code under test."""
 

@@ -12,11 +12,13 @@ from pathlib import Path
 
 from PIL import Image
 
+from uip2p.errors import UserError
 from uip2p.instructions.accept import PREDICATES, Rules
 from uip2p.instructions.config import Config, Engine, SourceConfig
 from uip2p.instructions.generate import generate
 from uip2p.instructions.shards import finished, place, read_journal, read_rows
 from uip2p.instructions.writer import Edit, Written
+from uip2p.instructions.writers import open_writer
 from uip2p.learning.randomness import key
 
 WAIT = 0.002  # seconds for a caption in a life that is to be killed: 300 take 0.6
@@ -68,6 +70,26 @@ class ColorWriter:
             if color != before
         ]
         return Written(row, tuple(edits), calls=1, tokens_in=7, tokens_out=3)
+
+
+class BrokenWriter(ColorWriter):
+    """Gives up after five captions."""
+
+    def write(self, captions, mode="full"):
+        for count, written in enumerate(super().write(captions, mode)):
+            if count == 5:
+                raise UserError("the place is too dark")
+            yield written
+
+
+def noted(config, spent):
+    """The grammar writer of a process that leaves its number in the folder WHO."""
+    Path(os.environ["WHO"], str(os.getpid())).touch()
+    return open_writer(config, spent)
+
+
+def grammar_on_ray(source: Path, out: Path) -> None:
+    generate(Config(SourceConfig(str(source))), out, Engine("ray", 2), make_writer=noted, quiet=True)
 
 
 def config(source: Path, **changes) -> Config:

@@ -68,7 +68,7 @@ def check(out: Path, count: int, plan: Plan, server, lives: int) -> None:
 
 
 def test_faults_and_a_kill(tmp_path):
-    plan = Plan(seed=1, silence=0.6)
+    plan = Plan(seed=1, silence=1.3)
     source, out = make_source(tmp_path / "photos", 60), tmp_path / "out"
     with serve(plan) as server:
         run_to_the_end(source, out, server, [45])
@@ -77,7 +77,7 @@ def test_faults_and_a_kill(tmp_path):
 
 @pytest.mark.slow
 def test_faults_and_five_kills_in_a_thousand(tmp_path):
-    plan = Plan(seed=0, silence=0.6)
+    plan = Plan(seed=0, silence=1.3)
     source, out = make_source(tmp_path / "photos", 1000), tmp_path / "out"
     with serve(plan) as server:
         run_to_the_end(source, out, server, [150, 371, 602, 850, 1111])

@@ -76,7 +76,7 @@ def test_another_writer_or_version_of_its_prompt_is_refused(source, unbroken):
     class Newer(ColorWriter):
         prompt = "2"
 
-    with pytest.raises(UserError, match="writer.prompt is '1' in this run, and is '2'"):
+    with pytest.raises(UserError, match=r"writer\.prompt is '1' in this run, and is '2'"):
         generate(config(source), unbroken, make_writer=Newer, quiet=True)
 
 
@@ -86,7 +86,7 @@ def test_captions_that_moved_are_the_same_and_others_are_refused(source, tmp_pat
     small.rename(tmp_path / "moved")
     generate(config(tmp_path / "moved"), out, make_writer=ColorWriter, quiet=True)
     assert json.loads((out / "config.json").read_text())["source"]["path"] == str(tmp_path / "moved")
-    with pytest.raises(UserError, match="captions.last is '3.png#5' in this run, and is '59.png#5'"):
+    with pytest.raises(UserError, match=r"captions\.last is '3\.png#5' in this run, and is '59\.png#5'"):
         generate(config(source), out, make_writer=ColorWriter, quiet=True)
 
 
@@ -138,6 +138,7 @@ def test_a_picture_that_cannot_be_copied_rejects_its_edits(tmp_path):
     assert lost and {row["image_id"] for row in lost} == {"2.png"} and counts.rejected["picture"] == len(lost)
 
 
+@pytest.mark.slow
 def test_several_processes_write_the_same_bytes(source, unbroken, tmp_path):
     counts = generate(config(source), tmp_path / "run", Engine(workers=2), make_writer=ColorWriter, quiet=True)
     assert edits_and_rejected(tmp_path / "run") == edits_and_rejected(unbroken)
@@ -187,8 +188,10 @@ def test_a_damaged_line_costs_only_itself(tmp_path):
     journal.close()
 
 
-@pytest.mark.parametrize("text", ["a\x00b\x1b[31m\r\n\x85c", "\u202eright to left", "\ud800 half a pair", "<script>alert(1)</script>",
-                                  "x" * 100_000, '"},{"row": 9}'])  # fmt: skip
+@pytest.mark.parametrize("text", [
+    "a\x00b\x1b[31m\r\n\x85c", "\u202eright to left", "\ud800 half a pair", "<script>alert(1)</script>", "x" * 100_000,
+    '"},{"row": 9}',
+])  # fmt: skip
 def test_hostile_text_stays_text(text, source, tmp_path):
     class Hostile(ColorWriter):
         def write(self, captions, mode="full"):
@@ -232,7 +235,7 @@ def test_a_full_disk_is_an_error_and_costs_nothing(source, unbroken, tmp_path):
     try:
         out, filler = disk / "run", disk / "filler"
         filler.write_bytes(bytes(190 * 1024))
-        with pytest.raises(UserError, match="could not be written .*MiB are free.* What was done is kept"):
+        with pytest.raises(UserError, match=r"could not be written .*MiB are free.* What was done is kept"):
             generate(config(source), out, make_writer=ColorWriter, quiet=True)
         done = ids_done(out)
         assert 0 < len(done) < 300 and set(done.values()) == {1}

@@ -10,7 +10,7 @@ import time
 
 import pytest
 from processes import context
-from runs import ColorWriter, config, edits_and_rejected, ids_done, life, make_source
+from runs import BrokenWriter, ColorWriter, config, edits_and_rejected, ids_done, life, make_source
 
 from uip2p.errors import UserError
 from uip2p.instructions.config import Engine
@@ -68,15 +68,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(source, unbroken, tmp_path, m
 @pytest.mark.slow
 def test_an_error_of_a_worker_is_the_runs(source, tmp_path):
     with pytest.raises(UserError, match="the place is too dark"):
-        generate(config(source), tmp_path / "run", Engine("ray", 2), make_writer=_Broken, quiet=True)
-
-
-class _Broken(ColorWriter):
-    def write(self, captions, mode="full"):
-        for count, written in enumerate(super().write(captions, mode)):
-            if count == 5:
-                raise UserError("the place is too dark")
-            yield written
+        generate(config(source), tmp_path / "run", Engine("ray", 2), make_writer=BrokenWriter, quiet=True)
 
 
 @pytest.mark.slow

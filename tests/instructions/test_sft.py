@@ -12,6 +12,7 @@ import tiny_llm
 import torch
 from endpoints import captions, recolor
 
+from uip2p.cli import main
 from uip2p.errors import UserError
 from uip2p.instructions.answers import parse
 from uip2p.instructions.sft import export
@@ -90,6 +91,15 @@ def test_nothing_to_export(out, tmp_path):
     with pytest.raises(UserError, match="no accepted edit"):
         export(out, tmp_path / "a.jsonl")
     assert not (tmp_path / "a.jsonl").exists()
+
+
+def test_as_a_command(out, tmp_path, capsys):
+    assert main(["data", "sft", str(out), "-o", str(tmp_path / "a.jsonl"), "--validation", "0.2"]) == 0
+    assert "118 edits in all" in capsys.readouterr().out
+    done = export(out, tmp_path / "b.jsonl", validation=0.2)
+    assert (tmp_path / "a.jsonl").read_bytes() == done.files[0].read_bytes()
+    assert main(["data", "sft", str(tmp_path), "-o", str(tmp_path / "c.jsonl")]) == 2
+    assert "no shard is finished" in capsys.readouterr().err
 
 
 def test_a_step_of_trl(out, tmp_path):

@@ -14,6 +14,7 @@ from runs import ColorWriter, config, edits_and_rejected, ids_done, life, make_s
 
 from uip2p.instructions.generate import generate
 
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     return make_source(tmp_path_factory.mktemp("photos") / "photos")
@@ -50,8 +51,11 @@ def lines(out: Path) -> int:
 
 
 @pytest.mark.parametrize("death", [
-    "before edits/00001.parquet 1", "after edits/00001.parquet 1", "after rejected/00002.parquet 1",
-    "before shards/00003.json 1", "after shards/00003.json 1",
+    "before shards/00003.json 1",
+    *(pytest.param(death, marks=pytest.mark.slow) for death in (
+        "before edits/00001.parquet 1", "after edits/00001.parquet 1", "after rejected/00002.parquet 1",
+        "after shards/00003.json 1",
+    )),
 ])  # fmt: skip
 def test_killed_while_a_shard_is_finished(death, source, unbroken, tmp_path):
     out = tmp_path / "run"
@@ -61,7 +65,7 @@ def test_killed_while_a_shard_is_finished(death, source, unbroken, tmp_path):
     assert set(ids_done(out).values()) == {1}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_killed_in_the_middle_of_a_shard_loses_no_line(workers, source, unbroken, tmp_path):
     out = tmp_path / "run"
     first = start(source, out, workers=workers)
@@ -74,6 +78,7 @@ def test_killed_in_the_middle_of_a_shard_loses_no_line(workers, source, unbroken
     assert edits_and_rejected(out) == unbroken
 
 
+@pytest.mark.slow
 def test_worker_processes_do_not_outlive_their_parent(source, unbroken, tmp_path):
     out = tmp_path / "run"
     first = start(source, out, workers=2)
@@ -84,7 +89,9 @@ def test_worker_processes_do_not_outlive_their_parent(source, unbroken, tmp_path
     assert edits_and_rejected(out) == unbroken
 
 
-@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGTERM, 2)])
+@pytest.mark.parametrize(("number", "workers"), [
+    (signal.SIGINT, 1), *(pytest.param(signal.SIGTERM, workers, marks=pytest.mark.slow) for workers in (1, 2)),
+])  # fmt: skip
 def test_a_signal_stops_cleanly(number, workers, source, unbroken, tmp_path):
     out = tmp_path / "run"
     first = start(source, out, workers=workers)
@@ -98,6 +105,7 @@ def test_a_signal_stops_cleanly(number, workers, source, unbroken, tmp_path):
     assert edits_and_rejected(out) == unbroken
 
 
+@pytest.mark.slow
 def test_a_second_run_in_the_folder_is_refused(source, tmp_path):
     out = tmp_path / "run"
     first = start(source, out)

@@ -1,5 +1,7 @@
 """The plan counts what a real step really keeps, without loading anything."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from test_full_size import models  # noqa: F401  (a fixture)
@@ -7,6 +9,7 @@ from tiny import SIZE
 
 from uip2p.cli import main
 from uip2p.learning.command import print_plan
+from uip2p.learning.counting import count_step, fused_attention
 from uip2p.learning.plan import describe, make_plan
 from uip2p.learning.randomness import Draw
 from uip2p.learning.recipes import build, read_cycle, read_recipe
@@ -75,3 +78,32 @@ def test_sharding_divides_what_the_learning_networks_hold(models, monkeypatch): 
         assert shared.memory()[name] == whole.memory()[name] / 2
     saved = whole.memory()["frozen weights"] - shared.memory()["frozen weights"]
     assert saved == 4 * whole.around / 2 and 0 < whole.around < whole.frozen
+
+
+def test_attention_keeps_no_matrix_of_tokens_by_tokens():
+    def step(size):
+        query = torch.randn(1, 2, size, 8, device="meta", requires_grad=True)
+        with fused_attention(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            torch.nn.functional.scaled_dot_product_attention(query, query, query).sum().backward()
+
+    def keep(tensor):
+        largest.append(tensor.numel())
+        return tensor
+
+    largest: list[int] = []
+    step(256)
+    assert max(largest) == 2 * 256 * 8
+
+
+def test_attention_is_multiplied_forward_once_and_backward_twice():
+    class Attention(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.randn(1, 2, 256, 8, device="meta"))
+
+        def forward(self, rows, draw):
+            losses = {"sum": torch.nn.functional.scaled_dot_product_attention(self.weight, self.weight, self.weight)}
+            return SimpleNamespace(losses=losses)
+
+    _, flops = count_step(Attention(), 16)
+    assert flops == 3 * (2 * 2 * 2 * 256 * 256 * 8)  # two products, two operations, two heads

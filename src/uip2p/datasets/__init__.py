@@ -15,8 +15,8 @@ __all__ = ["open_captions", "open_records"]
 
 
 def open_records(path: str | Path) -> Source:
-    """The folder of a run of `data generate`; a folder with metadata.jsonl (or that file); a .parquet file or a folder of
-    them; a WebDataset .tar or a folder of them. UserError: none of these."""
+    """The folder of a run of `data generate`; a folder with metadata.jsonl (or that file); a .parquet file or a folder
+    of them; a WebDataset .tar or a folder of them. UserError: none of these."""
     path = Path(path)
     if is_generated(path):
         from uip2p.datasets.generated import GeneratedSource

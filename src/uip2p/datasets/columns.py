@@ -70,7 +70,7 @@ def find_columns(
             raise UserError(f"{where}: has no column {name!r}; there are {listed}.")
         if needed and not name:
             raise UserError(
-                f"{where}: no column is called as a{'n' if field == 'image' else ''} {field} usually is "
+                f"{where}: no column is called as a{'n' if field[0] in 'aei' else ''} {field} usually is "
                 f"({', '.join(usual[:4])} …); there are {listed}. Name it with columns: {field}=NAME."
             )
         if name and there[name] not in holds:

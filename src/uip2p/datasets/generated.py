@@ -19,6 +19,7 @@ from uip2p.instructions.config import SourceConfig, fingerprint
 from uip2p.instructions.shards import finished, place
 from uip2p.records import EditRecord
 
+ALL = 200_000  # rows whose texts are kept in memory, about 100 MB: training then mixes all of them
 COLUMNS = ["row", "id", "image_id", *TEXTS]
 
 
@@ -26,8 +27,8 @@ class GeneratedSource:
     """The accepted edits of a run's finished shards, in the source's order, each with its picture: the copied one, or
     the source's. An edit's texts and the picture before it are all that is read, and all that there is.
 
-    Row groups are read whole and the last few kept. UserError: no shard is finished; the source has moved or changed.
-    A warning: some shards are not finished yet.
+    Row groups are read whole and the last few kept, or all where that is little. UserError: no shard is finished; the
+    source has moved or changed. A warning: some shards are not finished yet.
     """
 
     def __init__(self, out: Path):
@@ -41,25 +42,30 @@ class GeneratedSource:
             config = json.loads((out / "config.json").read_text(encoding="utf-8"))
             asked, captions, copied = config["source"], config["captions"], config["copy_pictures"]
         except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{out}/config.json: is not that of a run of data generate ({first_line(error)}).") from None
+            raise UserError(
+                f"{out}/config.json: is not that of a run of data generate ({first_line(error)})."
+            ) from None
         self.captions = None if copied else self._open(asked, captions)
         self.groups: list[tuple[int, int]] = []  # (shard, row group)
-        self.blocks: list[int] = []
+        self.sizes: list[int] = []
         numbers = finished(out)
         for number in numbers:
             about = self._read(number, parquet.read_metadata)
             for group in range(about.num_row_groups):
                 self.groups.append((number, group))
-                self.blocks.append(about.row_group(group).num_rows)
-        self.ends = list(accumulate(self.blocks))
+                self.sizes.append(about.row_group(group).num_rows)
+        self.ends = list(accumulate(self.sizes))
+        few = not copied and len(self) <= ALL
+        self.blocks = [1] * len(self) if few else self.sizes  # nothing is cheaper in a neighbour's company
+        self.most = len(self.sizes) if few else KEPT
         self.kept: OrderedDict[int, list[dict[str, Any]]] = OrderedDict()
         if not len(self):
             what = "its finished shards have no accepted edit" if numbers else "no shard is finished yet"
             raise UserError(f"{out}: {what}. Run uip2p data generate until there are some.")
         if left := len(list((out / "journal").glob("*.jsonl"))):
             warnings.warn(
-                f"{out}: this run is not finished ({len(numbers)} shards are, {left} are in progress): training sees the "
-                f"{len(self):,} edits of the finished ones, and others once there are more.",
+                f"{out}: this run is not finished ({len(numbers)} shards are, {left} are in progress): training sees "
+                f"the {len(self):,} edits of the finished ones, and others once there are more.",
                 stacklevel=2,
             )
 
@@ -71,7 +77,7 @@ class GeneratedSource:
         try:
             source = from_dict(SourceConfig, asked, f"{self.out}/config.json source").open()
         except UserError as error:
-            raise UserError(f"{self.out}: the pictures are in the source of its captions, and {error} {again}") from None
+            raise UserError(f"{self.out}: the pictures are in the captions' source, and {error} {again}") from None
         if isinstance(source, CaptionStream):
             raise UserError(
                 f"{self.out}: its captions came from a stream, which has no picture at a row number. Generate into "
@@ -101,19 +107,19 @@ class GeneratedSource:
         there = self.captions.caption(fields["row"]).id
         if there != fields["id"]:
             raise UserError(
-                f"{where}: was written for the caption {fields['id']!r}, and in its place the source has {there!r}: its "
-                "rows have changed. Generate the edits anew, into another folder."
+                f"{where}: was written for the caption {fields['id']!r}, and in its place the source has {there!r}: "
+                "its rows have changed. Generate the edits anew, into another folder."
             )
         return to_record(fields, self.captions.image(fields["row"]), where)
 
     def _fields(self, row: int) -> tuple[dict[str, Any], str]:
         block = bisect_right(self.ends, row)
-        within = row - (self.ends[block] - self.blocks[block])
+        within = row - (self.ends[block] - self.sizes[block])
         number, group = self.groups[block]
         if block not in self.kept:
             columns = COLUMNS if self.captions is not None else [*COLUMNS, "image"]
             self.kept[block] = self._read(number, lambda path: self._group(path, group, columns))
-            if len(self.kept) > KEPT:
+            if len(self.kept) > self.most:
                 self.kept.popitem(last=False)
         self.kept.move_to_end(block)
         return self.kept[block][within], f"{place(self.out, 'edits', number)}, row group {group}, row {within}"
@@ -128,6 +134,6 @@ class GeneratedSource:
             return how(path)
         except Exception as error:  # pyarrow's own errors, and the system's
             raise UserError(
-                f"{path}: is missing or damaged ({first_line(error)}). Remove {place(self.out, 'shards', number)} and run "
-                "uip2p data generate again: it does that shard anew."
+                f"{path}: is missing or damaged ({first_line(error)}). Remove {place(self.out, 'shards', number)} and "
+                "run uip2p data generate again: it does that shard anew."
             ) from None

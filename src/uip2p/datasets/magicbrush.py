@@ -30,7 +30,7 @@ class MagicBrushTable(TableCaptions):
 
     def __init__(self, table: Table, asked: Mapping[str, str], descriptions: Path | None):
         turns = np.concatenate([column.to_numpy() for column in table.column("turn_index")])
-        super().__init__(table, asked, np.flatnonzero(turns == 1), ("image",))
+        super().__init__(table, asked, np.flatnonzero(turns == 1), ("image", "instruction"))
         self.skipped["later turn of a session"] = int((turns != 1).sum())
         self.described: dict[str, Any] | None = None
         if not self.columns.caption or descriptions:
@@ -56,8 +56,8 @@ class MagicBrushFolder(Pictures):
         self.root = root
         self.file = root / SESSIONS if (root / SESSIONS).is_file() else root / TURNS
         found = read_json(self.file)
-        turns = [turn for session in found.values() for turn in session] if isinstance(found, dict) else found
         try:
+            turns = [turn for session in found.values() for turn in session] if isinstance(found, dict) else found
             self.turns = [turn for turn in turns if turn["input"].endswith("-input.png")]
         except (TypeError, KeyError, AttributeError):
             raise UserError(f"{self.file}: must hold turns with input, output and instruction.") from None

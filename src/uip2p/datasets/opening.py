@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,9 @@ def open_captions(
 
     UserError: there is nothing of the kind, an option that this layout does not have, a column that is not there.
     """
-    found = defaultdict(list) if layout in ("datasets", "saved") else by_ending(Path(where))
-    layout = layout or find_layout(where, found)
+    path = Path(where)
+    listed = cache(lambda: by_ending(path))  # walking through millions of files is left until somebody needs it
+    layout = layout or find_layout(where, listed)
     if layout not in LAYOUTS:
         raise UserError(f"{where}: there is no layout {layout!r}. There are {', '.join(LAYOUTS)}.")
     given = {"split": split, "streaming": streaming, "config": config, "first_seed": first_seed,
@@ -67,23 +69,25 @@ def open_captions(
         if value and option not in LAYOUTS[layout]:
             takes = ", ".join(("columns", *LAYOUTS[layout]))
             raise UserError(f"{where}: the option {option} is not for the layout {layout!r}, which takes {takes}.")
-    asked, path, captions = dict(columns or {}), Path(where), Path(descriptions) if descriptions else None
+    asked, captions = dict(columns or {}), Path(descriptions) if descriptions else None
     if layout == "folder":
         return FolderCaptions(path, asked)
     if layout == "beside":
-        return BesideCaptions(path, sorted(file for ending in PICTURES + TEXTS for file in found[ending]))
+        return BesideCaptions(path, sorted(file for ending in PICTURES + TEXTS for file in listed()[ending]))
     if layout == "ip2p":
         return Ip2pCaptions(path, split, first_seed)
     if layout == "magicbrush":
         return MagicBrushFolder(path, captions)
     if layout == "webdataset":
-        files = _some(found[".tar"], where, ".tar")
+        files = _some(listed()[".tar"], where, ".tar")
         return TarStream(files, asked) if streaming else TarCaptions(files, asked)
     if layout == "parquet":
-        files = _of_split(_some(found[".parquet"], where, ".parquet"), split, where)
+        files = _of_split(_some(listed()[".parquet"], where, ".parquet"), split, where)
         return _table(ParquetTable(files), asked, captions)
     if layout == "saved":
         return _table(saved_table(path, split), asked, captions)
+    if streaming and captions:
+        raise UserError(f"{where}: descriptions are for MagicBrush, which is not read as a stream.")
     if streaming:
         return HubStream(str(where), config, split, asked)
     return _table(hub_table(str(where), config, split), asked, captions)
@@ -102,8 +106,8 @@ def by_ending(where: Path) -> dict[str, list[Path]]:
     return found
 
 
-def find_layout(where: str | Path, found: Mapping[str, list[Path]]) -> str:
-    """UserError: nothing that a reader knows."""
+def find_layout(where: str | Path, listed: Callable[[], Mapping[str, list[Path]]]) -> str:
+    """listed: the files by their endings, see `by_ending`. UserError: nothing that a reader knows."""
     path = Path(where)
     if not path.exists():
         if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", str(where)):
@@ -123,6 +127,7 @@ def find_layout(where: str | Path, found: Mapping[str, list[Path]]) -> str:
     ):
         if not there.isdisjoint(names):
             return layout
+    found = listed()
     texts = {file.with_suffix("") for ending in TEXTS for file in found[ending]}
     if any(file.with_suffix("") in texts for ending in PICTURES for file in found[ending]):
         return "beside"
@@ -139,7 +144,8 @@ def _table(table: Table, asked: Mapping[str, str], descriptions: Path | None) ->
     if OWN_COLUMNS.issubset(table.columns):
         return MagicBrushTable(table, asked, descriptions)
     if descriptions:
-        raise UserError(f"{table.title}: descriptions are for MagicBrush, and this has no {', '.join(OWN_COLUMNS)}.")
+        lacks = ", ".join(sorted(OWN_COLUMNS))
+        raise UserError(f"{table.title}: descriptions are for MagicBrush, whose columns {lacks} are not there.")
     return TableCaptions(table, asked)
 
 

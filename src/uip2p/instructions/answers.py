@@ -48,17 +48,19 @@ def _known(kind: Any) -> Any:
     return name if name in KINDS else "other"
 
 
-def _text(longest: int) -> Any:
-    return Annotated[str, StringConstraints(strip_whitespace=True, min_length=2, max_length=longest)]
-
-
-Command = Annotated[_text(200), AfterValidator(_plain), AfterValidator(_without_markup)]
+Command = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=2, max_length=200),
+    AfterValidator(_plain), AfterValidator(_without_markup),
+]  # fmt: skip
+Description = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=2, max_length=1000), AfterValidator(_plain)
+]
 
 
 class FullEdit(BaseModel):
     kind: Annotated[Kind, BeforeValidator(_known)]
     instruction: Command
-    edited_caption: Annotated[_text(1000), AfterValidator(_plain)]
+    edited_caption: Description
     reverse_instruction: Command
 
 
@@ -76,8 +78,8 @@ def schema(mode: Mode) -> dict[str, Any]:
     text = {"type": "string"}
     if mode == "reverse":
         return _closed({"reverse_instruction": text})
-    edit = {"kind": {"type": "string", "enum": list(get_args(Kind))}}
-    edit |= {name: text for name in ("instruction", "edited_caption", "reverse_instruction")}
+    kind = {"type": "string", "enum": list(get_args(Kind))}
+    edit = {"kind": kind, **dict.fromkeys(("instruction", "edited_caption", "reverse_instruction"), text)}
     return _closed({"edits": {"type": "array", "items": _closed(edit)}})
 
 

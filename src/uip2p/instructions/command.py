@@ -27,6 +27,7 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "device": (str, "transformers, gguf: cpu, cuda, mps"),
     "replicas": (int, "vllm: engines, each on its own GPUs"),
     "gpus": (int, "vllm: GPUs of an engine (tensor parallel)"),
+    "context": (int, "vllm: tokens of prompt and answer"),
     "chunk": (int, "vllm: captions for which the engines are started once"),
 }
 
@@ -109,12 +110,13 @@ def _columns(pairs: list[str]) -> dict[str, str]:
 
 def summary(out: Path, counts: Any) -> str:
     share = counts.accepted / max(1, counts.proposed)
-    lines = [f"{out}: {counts.captions:,} captions, {counts.proposed:,} edits proposed, {counts.accepted:,} kept ({share:.1%})"]
+    edits = f"{counts.proposed:,} edits proposed, {counts.accepted:,} kept ({share:.1%})"
+    lines = [f"{out}: {counts.captions:,} captions, {edits}"]
     if counts.rejected:
         lines.append("rejected: " + ", ".join(f"{name} {count:,}" for name, count in counts.rejected.most_common()))
     if counts.errors:
         lines.append(f"without any edit: {counts.errors:,} captions (their error is in {out}/rejected)")
     if counts.calls:
         lines.append(f"{counts.calls:,} calls, {counts.tokens_in:,} tokens in, {counts.tokens_out:,} out")
-    lines.append(f"look: uip2p data report {out}   train: uip2p train --recipe mini-photos --data {out}")
+    lines.append(f"look: uip2p data report {out}   train: uip2p train --recipe own-words --data {out}")
     return "\n".join(lines)

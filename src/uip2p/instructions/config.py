@@ -86,7 +86,7 @@ def described(config: Config, source: CaptionSource | CaptionStream, writer: Wri
 
 
 def fingerprint(source: CaptionSource | CaptionStream) -> dict[str, Any]:
-    """How many captions there are, and what the first and the last are called: another count or name, another source."""
+    """How many captions there are, and what the first and the last are called: other ones are another source."""
     if isinstance(source, CaptionStream):
         return {"parts": source.parts}
     return {"rows": len(source), "first": _name(source, 0), "last": _name(source, len(source) - 1)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
@@ -46,13 +46,14 @@ class EndpointConfig:
     prompts: str = "default"  # see prompts/__init__.py
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value, least = getattr(self, field.name), 0 if field.name in ("temperature", "price_in", "price_out") else 1
-            least = 0.001 if isinstance(value, float) and least else least
-            if isinstance(value, int | float) and field.name not in ("pause", "longest_pause") and (
-                not math.isfinite(value) or value < least
-            ):  # fmt: skip
-                raise UserError(f"{field.name} is {value}: give a number from {least} up.")
+        for name in ("edits", "max_tokens", "concurrency", "tries", "invalid_tries", "max_calls"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}: give a number from 1 up.")
+        for name in ("temperature", "pause", "longest_pause", "max_cost", "price_in", "price_out"):
+            if getattr(self, name) is not None and not 0 <= getattr(self, name) < math.inf:
+                raise UserError(f"{name} is {getattr(self, name)}: give a number from 0 up.")
+        if not 0 < self.timeout < math.inf:
+            raise UserError(f"timeout is {self.timeout}: give a number of seconds above 0.")
         if self.structured not in get_args(Structured):
             raise UserError(f"structured is {self.structured!r}: choose {', '.join(get_args(Structured))}.")
         if self.max_cost is not None and (self.price_in is None or self.price_out is None):
@@ -114,8 +115,8 @@ class Budget:
             )
         if config.max_cost is not None and self.cost + self.aside + most > config.max_cost:
             raise UserError(
-                f"{self.cost:.4f} of the cap of {config.max_cost} is spent, and the next call could pass it: go on with "
-                "the same command and a higher cap."
+                f"{self.cost:.4f} of the cap of {config.max_cost} is spent, and the next call could pass it: go on "
+                "with the same command and a higher cap."
             )
         self.calls += 1
         self.aside += most
@@ -265,12 +266,12 @@ class Connection:
 
     def _said(self, error: BaseException) -> str:
         """What an error says, on a line, without the key, should a server repeat it."""
-        said = " ".join(str(error).split())[:500] or type(error).__name__
-        return said.replace(self.key, "…") if self.key else said
+        said = " ".join(str(error).split()) or type(error).__name__
+        return (said.replace(self.key, "…") if self.key else said)[:500]
 
 
 def retry_after(headers: Any) -> float:
-    """The seconds that a server's Retry-After asks for, given as seconds or as an HTTP date; 0 where it asks nothing."""
+    """The seconds that a server's Retry-After asks for, given as seconds or as an HTTP date; 0 where there is none."""
     value = str(headers.get("retry-after", "")).strip()
     try:
         seconds = float(value)

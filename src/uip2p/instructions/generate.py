@@ -40,12 +40,17 @@ def generate(
 ) -> Counts:  # fmt: skip
     """Do what is left of a run. Returns the counts of the whole run so far.
 
-    Ctrl-C or SIGTERM: no caption is begun any more, those in hand are finished, and KeyboardInterrupt says so. UserError:
-    another run is at work in `out` or was asked for something else there; the source, the writer or the disk is at
-    fault. In any case what was done stays, and the same command goes on.
+    Ctrl-C or SIGTERM: no caption is begun any more, those in hand are finished, and KeyboardInterrupt says so.
+    UserError: another run is at work in `out` or was asked for something else there; the source, the writer or the disk
+    is at fault. In any case what was done stays, and the same command goes on.
     """
     rank, world = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
     alone = world == 1
+    if config.writer.name == "endpoint" and (engine.workers > 1 or engine.name == "ray" or not alone):
+        raise UserError(
+            "one process asks an endpoint, --concurrency calls at a time, so that caps hold for all of them: leave out "
+            "--engine, --workers and other ranks."
+        )
     with Stop() as stop, locked(out, SUFFIXES if alone else None, "writing edits", "lock" if alone else f"lock.{rank}"):
         done = so_far(out)
         worker = Worker(config, out, make_writer, done)
@@ -131,8 +136,8 @@ def in_processes(
         except BrokenProcessPool:
             if not stopped():  # a scheduler's SIGTERM reaches all processes at once
                 raise UserError(
-                    f"{out}: a worker process died (most often for want of memory). What was done is kept: run the same "
-                    "command again, with fewer --workers."
+                    f"{out}: a worker process died (most often for want of memory). What was done is kept: run the "
+                    "same command again, with fewer --workers."
                 ) from None
         finally:
             stop.set()
@@ -145,8 +150,13 @@ def _begin(config: Config, out: Path, make_writer: MakeWriter, stop: Any) -> Non
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     _worker, _stop = Worker(config, out, make_writer, Counts()), stop
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def _do(number: int) -> Counts:

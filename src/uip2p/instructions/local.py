@@ -113,7 +113,9 @@ class LanguageModel:
         device = device or (torch.accelerator.current_accelerator() or torch.device("cpu")).type
         try:
             tokenizer = AutoTokenizer.from_pretrained(name, **options)
-            model = AutoModelForCausalLM.from_pretrained(name, dtype=DTYPES[dtype], **options)
+            model, info = AutoModelForCausalLM.from_pretrained(
+                name, dtype=DTYPES[dtype], output_loading_info=True, **options
+            )
         except ImportError as error:
             said = first_line(error).rstrip(".")
             raise UserError(f"{path}: {said}. To install what it needs: pip install 'uip2p[llm]'.") from None
@@ -122,6 +124,8 @@ class LanguageModel:
                 f"{path}: cannot be loaded as a language model ({first_line(error)}). Give a hub id such as {GEMMA2} "
                 "(its owner may want you to accept a licence and log in: hf auth login), a folder, or a .gguf file."
             ) from error
+        if missing := sorted(info["missing_keys"]):  # which transformers fills with noise
+            raise UserError(f"{path}: {len(missing)} weights are not in it, such as {missing[0]}. Copy it again.")
         return cls(model.to(device), tokenizer)
 
     def render(self, messages: Messages) -> str:

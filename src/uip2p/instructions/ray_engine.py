@@ -56,7 +56,7 @@ def start(engine: Engine) -> Any:
         "address": "local", "num_cpus": engine.workers + 1, "include_dashboard": False,
     }  # fmt: skip
     try:
-        ray.init(**options, log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True)
+        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR, ignore_reinit_error=True)
     except Exception as error:  # Ray's own, the system's, the network's
         raise UserError(f"--ray-address {engine.address or 'local'}: no cluster can be had ({error}).") from error
     ray.data.DataContext.get_current().enable_progress_bars = False  # the run has its own

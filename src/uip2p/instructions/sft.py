@@ -1,5 +1,5 @@
-"""A set to fine-tune the LLM on, as the paper fine-tuned Gemma 2: what was accepted, in the chat format of TRL's
-SFTTrainer, one conversation a caption.
+"""`uip2p data sft`: a set to fine-tune the LLM on, as the paper fine-tuned Gemma 2. What was accepted, in the chat format
+of TRL's SFTTrainer, one conversation a caption.
 
 The prompts are `tuned` by default: no rules and no examples, so that a conversation is question and answer and fits
 templates without a system role. Whoever writes with the fine-tuned LLM then gives the same prompts: --prompts tuned.
@@ -7,6 +7,7 @@ templates without a system role. Whoever writes with the fine-tuned LLM then giv
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,22 @@ from uip2p.instructions.writer import Edit, Mode
 from uip2p.learning import checkpoint
 from uip2p.learning.randomness import key
 from uip2p.records import Caption
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("out", type=Path, metavar="OUT", help="the folder of a uip2p data generate")
+    add("-o", "--file", required=True, type=Path, metavar="FILE.jsonl", help="and FILE-validation.jsonl beside it")
+    add("--mode", choices=("full", "reverse"), default="full", help="reverse: only the reverse instruction is learned")
+    add("--prompts", default="tuned", help="default, small, tuned, or a folder of your own (default: tuned)")
+    add("--validation", type=float, default=0.05, metavar="PART", help="of the pictures (default: 0.05)")
+    add("--seed", type=int, default=0, help="of which pictures those are (default: 0)")
+
+
+def run(args: argparse.Namespace) -> None:
+    done = export(args.out, args.file, args.mode, args.prompts, args.validation, args.seed)
+    print(f"{done.files[0]}: {done.conversations:,} conversations; {done.files[1]}: {done.validation:,}; "
+          f"{done.edits:,} edits in all")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -131,8 +131,8 @@ def place(out: Path, folder: str, number: int) -> Path:
 class Journal:
     """A shard's lines, by row. Whoever opens it holds it: a second process waits until the first has closed it or died.
 
-    A line is with the system when `add` returns, so a killed process loses none; a power cut costs a second. A last line
-    that was torn is cut off, and one that is damaged counts as not written.
+    A line is with the system when `add` returns, so a killed process loses none; a power cut costs a second. A last
+    line that was torn is cut off, and one that is damaged counts as not written.
     """
 
     def __init__(self, path: Path):
@@ -202,7 +202,9 @@ def read_journal(path: Path) -> Iterator[Done]:
 # ---- a finished shard --------------------------------------------------------------------------------
 
 
-def write_rows(path: Path, rows: Iterable[Mapping[str, Any]], *, pictures: bool = False, rejected: bool = False) -> None:
+def write_rows(
+    path: Path, rows: Iterable[Mapping[str, Any]], *, pictures: bool = False, rejected: bool = False
+) -> None:  # fmt: skip
     """Rows into a Parquet file, whole or not at all, a row group after the other. UserError: the disk is full."""
     import pyarrow
     from pyarrow import parquet

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from uip2p.datasets.streaming import Picture, Shard, read
+from uip2p.datasets.streaming import Picture, read
 from uip2p.errors import UserError
 from uip2p.instructions.accept import DUPLICATE, Judge, duplicates
 from uip2p.instructions.config import Config, plan
@@ -63,7 +63,8 @@ class Worker:
         unreadable: list[Done] = []
         self.last = time.monotonic()
         try:
-            for written in self.writer.write(self._captions(numbers, stopped, begun, owner, unreadable), self.config.mode):
+            captions = self._captions(numbers, stopped, begun, owner, unreadable)
+            for written in self.writer.write(captions, self.config.mode):
                 yield Counts.of([self._judged(owner.pop(written.row), written)])
                 yield from self._finish(begun)
             yield Counts.of(unreadable)

@@ -30,7 +30,7 @@ class NoOptions:
 def open_writer(config: Config, spent: Counts) -> Writer:
     """spent: by this run in a life before, which a cap holds for too. UserError: a model, key or package is missing."""
     kind, _ = _settings(config.writer.name)
-    settings = from_dict(kind, config.writer.options, f"writer {config.writer.name}")
+    settings: Any = from_dict(kind, config.writer.options, f"writer {config.writer.name}")
     if config.writer.name == "endpoint":
         from uip2p.instructions.connection import Budget
         from uip2p.instructions.endpoint import EndpointWriter
@@ -40,7 +40,7 @@ def open_writer(config: Config, spent: Counts) -> Writer:
         from uip2p.instructions.local import LocalWriter
 
         if (config.writer.name == "gguf") != settings.model.endswith(".gguf"):
-            raise UserError(f"--model {settings.model}: the writer gguf takes a .gguf file, and transformers all others.")
+            raise UserError(f"--model {settings.model}: gguf takes a .gguf file, and transformers all others.")
         return LocalWriter(settings, config.seed)
     if config.writer.name == "vllm":
         from uip2p.instructions.vllm import VllmWriter
@@ -54,7 +54,7 @@ def open_writer(config: Config, spent: Counts) -> Writer:
 
 
 def options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """All options of a writer, those not given at their defaults. UserError: it has no such option, or not this value."""
+    """All options of a writer, those not given at their defaults. UserError: it has no such option or value."""
     kind, _ = _settings(name)
     has = [field.name for field in fields(kind)]
     for option in given:

@@ -16,7 +16,7 @@ from uip2p.learning.recipes import build, cache_key, family_and_stage, find, rea
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--recipe", required=True, metavar="NAME", help="the recipe that will be trained")
-    add("--data", required=True, type=Path, metavar="DIR", help="records: a folder, Parquet files, WebDataset shards, a "
+    add("--data", required=True, type=Path, metavar="DIR", help="records: a folder, Parquet files, tar shards, a "
         "run of data generate")  # fmt: skip
     add("--out", required=True, type=Path, metavar="CACHE", help="then: uip2p train --recipe NAME --data CACHE")
     add("--base", metavar="MODEL", help="as for uip2p train")

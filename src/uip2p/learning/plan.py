@@ -11,17 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from uip2p.errors import UserError
+from uip2p.learning.counting import count_step
 from uip2p.learning.cycle import CycleConfig, CycleObjective
-from uip2p.learning.randomness import Draw
 from uip2p.learning.train_config import TrainConfig
 from uip2p.models import full_size, hub
 from uip2p.models.clip import Clip, LatentClip, reads_latents
@@ -94,26 +91,6 @@ def make_plan(editor: Any, loss: CycleConfig, train: TrainConfig, size: int, loo
     published = objective.editor.factor == 8 and vae.config.latent_channels == 4
     tiny = ("tiny-sdxl" if xl else "tiny-sd") if published else ""
     return Plan(counts[True], counts[False], activations, flops, train, BYTES[editor.frozen], around, tiny)
-
-
-def count_step(objective: nn.Module, size: int) -> tuple[int, float]:
-    """(bytes kept for backward, operations) of one picture's step."""
-    text = dict.fromkeys(("caption", "instruction", "edited_caption", "reverse_instruction"), "a picture")
-    row = {"image": np.zeros((size, size, 3), np.uint8), **text}
-    parameters = {parameter.untyped_storage()._cdata for parameter in objective.parameters()}
-    kept: dict[int, torch.Tensor] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()._cdata
-        if storage not in parameters:
-            kept[storage] = tensor
-        return tensor
-
-    with FlopCounterMode(display=False) as counter:
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            losses = objective([row], Draw(0, 0, [0])).losses
-        torch.stack([value.sum() for value in losses.values()]).sum().backward()
-    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values()), float(counter.get_total_flops())
 
 
 # ---- the models, without their weights ---------------------------------------------------------------

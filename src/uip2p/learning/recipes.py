@@ -39,16 +39,16 @@ from uip2p.models.miniature import (
     build_unet,
 )
 from uip2p.models.tokenizer import build_tokenizer
-from uip2p.models.words import adopt, frequent_words, teach
 from uip2p.models.widen import widen_conv_in
+from uip2p.models.words import adopt, frequent_words, teach
 from uip2p.scenes.language import vocabulary
 from uip2p.scenes.world import World
 
 SPLITS = ("train", "validation")
 PACKAGE = Path(__file__).parent.parent
 RECIPES = PACKAGE / "recipes"
-# Where a stage of the family `mini`, or of `own`, which goes on from it, is found when the run's own root has none: what
-# ships with the package. Another family (another size) has its own stages and must never start from these.
+# Where a stage of the family `mini`, or of `own` that goes on from it, is found if the run's own root has none: what
+# ships with the package. Another family (of another size) has its own stages and must never start from these.
 SHIPPED = {
     "autoencoder": PACKAGE / "assets/base-mini/vae",
     "clip": PACKAGE / "assets/clip",
@@ -227,6 +227,10 @@ def _autoencode(read: Callable, look: Callable[[str], str], own: Own | None):
 
 def _contrast(read: Callable, look: Callable[[str], str], own: Own | None):
     data = read(DataConfig, "data")
+    if data.own:
+        config, records = read(WordsConfig, "model"), _needed(own).records(data)
+        clip = teach(load_clip(look(config.start)), frequent_words(records[0].texts(), config.words))
+        return ContrastObjective(clip, read(ContrastConfig, "loss")), *records
     clip = build_clip(read(ClipConfig, "model"), build_tokenizer(vocabulary()))
     train, validation = Captioned(data, "train", negatives=True), Captioned(data, "validation", negatives=True)
     return ContrastObjective(clip, read(ContrastConfig, "loss")), train, validation
@@ -258,8 +262,8 @@ def _denoise(read: Callable, look: Callable[[str], str], own: Own | None):
 
 def _cycle(read: Callable, look: Callable[[str], str], own: Own | None):
     data, config = read(DataConfig, "data"), read(EditorConfig, "model")
-    if data.own and own is None:
-        raise UserError("this recipe is for pictures of your own: give their folder with --data DIR.")
+    if data.own:
+        own = _needed(own)
     if config.frozen != "fp32" and read(TrainConfig, "train").precision == "fp32":
         raise UserError(f'model.frozen = "{config.frozen}" goes with train.precision = "bf16" or "fp16", not "fp32".')
     clips = [load_clip(look(reference)).to(DTYPES[config.frozen]) for reference in config.clips]
@@ -278,10 +282,10 @@ def _cycle(read: Callable, look: Callable[[str], str], own: Own | None):
     return objective, Unpaired(data, "train"), Unpaired(data, "validation")
 
 
-def _own(folder: Path | None) -> Path:
-    if folder is None:
+def _needed(own: Own | None) -> Own:
+    if own is None:
         raise UserError("this recipe is for pictures of your own: give their folder with --data DIR.")
-    return folder
+    return own
 
 
 def cache_key(config: EditorConfig, data: DataConfig, look: Callable[[str], str]) -> dict[str, Any]:
@@ -307,7 +311,9 @@ def _paired(read: Callable, look: Callable[[str], str], own: Own | None):
 def _editor(config: EditorConfig, look: Callable[[str], str]) -> LatentEditor:
     base, vae_name, frozen = look(config.base), look(config.vae) if config.vae else "", DTYPES[config.frozen]
     parts = load_pipeline(base)
-    tokenizer = adopt(parts.text_encoder, parts.tokenizer, load_clip(look(config.words))) if config.words else parts.tokenizer
+    tokenizer = parts.tokenizer
+    if config.words:
+        tokenizer = adopt(parts.text_encoder, tokenizer, load_clip(look(config.words)))
     with quiet():
         editor = LatentEditor(
             widen_conv_in(parts.unet),

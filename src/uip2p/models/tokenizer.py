@@ -56,8 +56,8 @@ def build_tokenizer(vocabulary: Iterable[str], max_length: int = 32) -> CLIPToke
 
 
 def learn_words(tokenizer: CLIPTokenizer, words: Iterable[str]) -> CLIPTokenizer:
-    """A tokenizer that reads these words as one token each too. Whatever the other one read as one token has the same id
-    as before; new tokens come after the old ones."""
+    """A tokenizer that reads these words as one token each too. Whatever the other one read as one token has the same
+    id as before; new tokens come after the old ones."""
     about = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     merges = join(pieces for word in sorted(set(words)) if len(pieces := tokenizer.tokenize(word)) > 1)
     new = [token for token in dict.fromkeys("".join(pair) for pair in merges) if token not in about["vocab"]]

@@ -39,8 +39,8 @@ def teach(clip: Clip, words: Iterable[str]) -> Clip:
 
 @torch.no_grad()
 def adopt(text_encoder: Any, tokenizer: CLIPTokenizer, clip: Clip) -> CLIPTokenizer:
-    """Let an editor's text encoder read the words that `teach` taught a CLIP, from that CLIP's embeddings of them. Returns
-    the tokenizer for it. UserError: the CLIP does not come from the same tokenizer, or is of another width."""
+    """Let an editor's text encoder read the words that `teach` taught a CLIP, from that CLIP's embeddings of them.
+    Returns the tokenizer for it. UserError: the CLIP does not come from the same tokenizer, or is of another width."""
     mine, theirs = tokenizer.get_vocab(), clip.tokenizer.get_vocab()
     table = clip.model.text_model.embeddings.token_embedding.weight
     width = text_encoder.config.hidden_size

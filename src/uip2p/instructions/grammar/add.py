@@ -15,7 +15,7 @@ from uip2p.instructions.grammar.text import append, bare, singular
 def drafts(seen: Scene, draw: Random) -> list[Draft]:
     """A thing to wear, a thing on a thing, a thing in the scene: at most one of each."""
     found = []
-    for way in (_worn, _held, _on, _scene):
+    for way in (_worn, _held, _on, _scene, _anywhere):
         drafted = way(seen, draw)
         if drafted is not None:
             found.append(drafted)
@@ -120,11 +120,29 @@ def _set(seen: Scene, names: list[str]) -> bool:
     return any(thing.known(frozenset(names)) for thing in seen.things) or any(t.pos_ == "ADJ" and t.lower_ in names for t in seen.doc)
 
 
+UNFIT = re.compile(r"\b(?:background|distance|foreground|reflection|photos?|pictures?|painting|statue|close[- ]?up|up close|up-close|shot of|view|underwater|indoor|mirror|collage|image|screen|closeup)\b")
+
+
+def _said(seen: Scene, new: str, where: str) -> str | None:
+    """The caption with a thing of the scene at its end; None for several sentences, or where there is no background."""
+    if re.search(r"[.!?;]\s+\S", seen.text.strip()) or UNFIT.search(seen.low):
+        return None
+    comma = re.search(r"\b(?:with|while|whilst|as|and|that|who|which)\b", seen.low)
+    return append(seen.text, f", with {new} {where}" if comma else f"with {new} {where}")
+
+
+def _anywhere(seen: Scene, draw: Random) -> Draft | None:
+    entry = table("add")["anywhere"]
+    new = _new(seen, entry["new"], entry["never"], draw)
+    edited = _said(seen, new, "in the background") if new and any(t.person or t.known(words("things", "beside")) for t in seen.things) else None
+    if edited is None:
+        return None
+    return Draft("add", Asked("add", new=new, where="in the background"), edited, Asked("remove", thing=f"the {bare(new)}"), bare(new))
+
+
 def _scene(seen: Scene, draw: Random) -> Draft | None:
     entries = list(table("add")["scene"])
     draw.shuffle(entries)
-    if re.search(r"[.!?;]\s+\S", seen.text.strip()) or re.search(r"\bbackground|distance|foreground|reflection|photo|picture|painting|statue|closeup|close[- ]up|underwater|indoor|mirror\b", seen.low):
-        return None
     outside = outdoors(seen)
     for entry in entries:
         home = bool({"kitchen", "living room", "bedroom"} & set(entry["words"]))
@@ -135,7 +153,8 @@ def _scene(seen: Scene, draw: Random) -> Draft | None:
         if not new:
             continue
         where = draw.choice(entry["where"])
-        tail = f", with {new} {where}" if re.search(r"\b(?:with|while|as|and)\b", seen.low) else f" with {new} {where}"
-        return Draft("add", Asked("add", new=new, where=where), append(seen.text, tail.lstrip() if not tail.startswith(",") else tail),
-                     Asked("remove", thing=f"the {bare(new)}"), bare(new))  # fmt: skip
+        edited = _said(seen, new, where)
+        if edited is None:
+            return None
+        return Draft("add", Asked("add", new=new, where=where), edited, Asked("remove", thing=f"the {bare(new)}"), bare(new))
     return None

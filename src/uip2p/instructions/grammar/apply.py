@@ -118,14 +118,14 @@ def _add(asked: Asked, text: str) -> str | None:
                 longer = longer[: at + 1] + plural_verb(verb[1]) + longer[at + verb.end() :]
             return longer
         return append(text, f"next to {asked.new}")
-    match = re.fullmatch(r"(on|in|under|over) (the .+|.+'s? .+)", where)
+    match = re.fullmatch(r"(on|in|under|over|to) (the .+|.+'s? .+)", where)
     if match and not re.fullmatch(r"in the (?:background|distance|foreground|sky|corner|water|air)", where):
         whose, part = split_reference(match[2])
         place = find(text, whose or match[2])
         if place is None:
             return None
-        tail = f"{match[1]} its {part}" if whose else f"{match[1]} it"
-        return text[: place.end] + f" with {asked.new} {tail}" + text[place.end :]
+        tail = f"{match[1]} its {part}" if whose else f"{match[1]} it" if match[1] != "to" else ""
+        return text[: place.end] + f" with {asked.new} {tail}".rstrip() + text[place.end :]
     return append(text, f"with {asked.new} {where}".rstrip())
 
 

@@ -9,7 +9,7 @@ from random import Random
 
 from uip2p.instructions.grammar.parse import COLOR
 from uip2p.instructions.grammar.tables import table, words
-from uip2p.instructions.grammar.text import NUMBERS, PREPOSITIONS, a
+from uip2p.instructions.grammar.text import NUMBERS, PREPOSITIONS, a, singular
 
 _DEFINITE = r"(?:(?:the|his|her|its|their|both|all|this|these|those|that) .+?(?<!'s)(?<!s')|[\w' -]+?(?:'s|s') .+?|him|them)"
 # What a slot's words look like.
@@ -95,12 +95,20 @@ def read(instruction: str) -> Asked | None:
         if all(_fits(name, slot) for name, slot in found.items()):
             slots = {name: slot for name, slot in found.items() if name in SLOTS}
             asked = Asked(action, value, **slots)
-            return _settle(asked, found.get("from", ""))
+            return _settle(asked, found.get("from", ""), text)
     return None
 
 
-def _settle(asked: Asked, origin: str) -> Asked | None:
-    """Readings that only the whole shows: "put the ball in …" moves, "remove the hat from the man" names an owner."""
+def _alive(owner: str) -> bool:
+    noun = owner.split("'")[0].split()[-1]
+    known = words("people", "singular") | words("people", "many") | words("things", "animals") | {"him", "her", "them", "man", "men"}
+    return noun in known or singular(noun) in known
+
+
+def _settle(asked: Asked, origin: str, said: str) -> Asked | None:
+    """Readings that only the whole shows: "remove the hat from the man" names an owner, "put a cup on the table" no wearer."""
+    if asked.action == "give" and not _alive(asked.owner):
+        return Asked("add", new=asked.new, where=f"{'on' if said.startswith('put') else 'to'} {asked.owner}")
     if asked.action == "remove" and origin:
         return Asked(**{**asdict(asked), "owner": origin})
     return asked
@@ -133,14 +141,21 @@ def _fits(name: str, slot: str | None) -> bool:
     if not slot:
         return False
     if name in ("thing", "owner", "medium", "from"):
-        return not re.search(r"\b(?:with|into|to|for|and) an? ", slot)
+        return not re.search(r"\b(?:with|into|to|for|and) an?(?: |$)|\b(?:from|of the colou?r)\b", slot)
+    if name == "where":
+        return not re.match(r"(?:out|away|off|for|with|as|like)\b", slot)
     if name == "style":
         return slot in styles()
     if name == "place":
-        return not slot.startswith("it ") and not COLOR.fullmatch(slot)
+        return not COLOR.fullmatch(slot) and any(re.search(rf"\b{noun}\b", slot) for noun in _place_nouns())
     if name == "new":
-        return not COLOR.fullmatch(slot) and not re.match(r"(?:the|its?|his|her|fog|rain|snow)\b", slot)
+        return not COLOR.fullmatch(slot) and not re.match(r"(?:the|its?|his|her|fog|rain|snow)\b|.* (?:next|front|top|out)$", slot)
     return True
+
+
+@cache
+def _place_nouns() -> tuple[str, ...]:
+    return tuple(noun for place in table("scene")["place"] for noun in place["nouns"])
 
 
 @cache

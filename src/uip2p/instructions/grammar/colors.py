@@ -48,6 +48,8 @@ def _recolor(seen: Scene, thing: Thing, draw: Random) -> Draft | None:
     if any(fixed in f"{old} {thing.one}" for fixed in words("colors", "fixed")):
         return None
     palette = palettes()[name]
+    if "hair" in name and old in ("white", "gray", "grey", "silver"):  # that would be an age
+        return None
     taken = set(re.findall(r"[a-z]+", " ".join(seen.color_of(t) for t in seen.things if t.one.split()[-1] == thing.one.split()[-1])))
     taken |= {"gray", "grey"} if taken & {"gray", "grey", "silver"} else set()
     taken |= {"brown", "orange"} if taken & {"tan", "golden", "blond", "blonde", "beige", "khaki", "gold"} else set()

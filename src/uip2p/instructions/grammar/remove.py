@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from random import Random
@@ -24,7 +25,7 @@ def drafts(seen: Scene, draw: Random) -> list[Draft]:
     """Worn and held things, things beside and behind others, and the second of a pair."""
     found: list[Draft] = []
     for thing in seen.things:
-        for way in (_borne, _beside, _tail, _pair):
+        for way in (_borne, _beside, _tail, _pair, _listed):
             found += way(seen, thing, draw)
     return found
 
@@ -42,7 +43,7 @@ def _plain(seen: Scene, thing: Thing, tail: int = 0) -> bool:
     """Whether nothing that follows hangs on the thing: no "that is red", no "of flowers", no "'s", no later "it"."""
     token = seen.doc[thing.head]
     after = seen.low[thing.end + tail :]
-    if re.match(r" ?(?:'s?\b|’|-|that\b|which\b|who\b|of\b|made\b|to\b|for\b|from\b|full\b|behind it|and\b|or\b|where\b|attached\b|both\b|each\b|as they\b|/)", after.lstrip(" ")):
+    if re.match(r" ?(?:'s?\b|’|-|that\b|which\b|who\b|of\b|made\b|to\b|for\b|from\b|full\b|with (?:the|its|his|her)\b|and\b|or\b|where\b|attached\b|both\b|each\b|as they\b|/)", after.lstrip(" ")):
         return False
     if re.search(r"\b(?:it|them|one|which)\b", after) or re.search(r"\bits?\b", after) and not any(t.animal for t in seen.things if t is not thing):
         return False
@@ -176,7 +177,12 @@ def _tail(seen: Scene, thing: Thing, draw: Random) -> Iterator[Draft]:
     if not _plain(seen, thing, len(tail.group())) or thing.start - link.start() < 5:
         return
     where = tail.group().strip().lower()
-    if where.split()[-1] in ("it", "him", "her", "them"):
+    if where.split()[-1] in ("him", "her", "them"):
+        people = [t for t in seen.things if t.person and t.start < thing.start]
+        if len(people) != 1 or not (called := seen.refer(people[0])):
+            return
+        where = re.sub(r"\w+$", called, where)
+    elif where.split()[-1] == "it":
         base = next((t for t in reversed(seen.things) if t.end <= link.start()), None)
         if base is None or base.end != link.start() and seen.text[base.end : link.start()].strip() or not (called := seen.refer(base)):
             return
@@ -194,7 +200,7 @@ def _pair(seen: Scene, thing: Thing, draw: Random) -> Iterator[Draft]:
     if first is None or first.head == thing.head or not (thing.person or thing.animal):
         return
     joint = seen.text[first.end : thing.start]
-    if joint.strip().lower() != "and" or seen.words & TOGETHER or seen.doc[first.head].dep_ not in ("nsubj", "ROOT"):
+    if joint.strip().lower() != "and" or set(re.findall(r"[a-z]+", seen.low[thing.end :])) & TOGETHER or seen.doc[first.head].dep_ not in ("nsubj", "ROOT"):
         return
     if sum(c.dep_ == "conj" for c in seen.doc[first.head].rights) != 1 or not first.det or not thing.det or thing.det != first.det and first.plural and not thing.plural and thing.person:
         return
@@ -216,6 +222,39 @@ def _pair(seen: Scene, thing: Thing, draw: Random) -> Iterator[Draft]:
     yield Draft("remove", Asked("remove", thing=gone), text, Asked("add", new=new, where=f"next to {stay}"), thing.one)
 
 
+def _listed(seen: Scene, thing: Thing, draw: Random) -> Iterator[Draft]:
+    """One of "a stove , a sink and a refrigerator"."""
+    token = seen.doc[thing.head]
+    first = token
+    while first.dep_ in ("conj", "appos") and first.head.pos_ in ("NOUN", "PROPN"):
+        first = first.head
+    link = first.head
+    if first.dep_ != "pobj" or link.lower_ not in ("with", "of", "has") or not (reference := seen.refer(thing)) or not thing.known(words("things", "beside")):
+        return
+    heads, last = [first], first
+    while (following := next((c for c in last.rights if c.dep_ in ("conj", "appos")), None)) is not None:
+        heads.append(following)
+        last = following
+    members = [m for h in heads if (m := seen.at(h.i)) is not None]
+    if seen.modifiers(thing).split()[:1] == ["other"] or len(members) != len(heads) or len(members) < 3 or thing not in members:
+        return
+    gaps = [seen.text[a.end : b.start] for a, b in itertools.pairwise(members)]
+    if any(gap.strip(" ,") for gap in gaps[:-1]) or gaps[-1].strip(" ,").lower() != "and":
+        return
+    after = seen.low[members[-1].end :]
+    if re.match(r" (?:of|that|which|with|in it|on it|for|made|from|to)\b", after) or after[:2] in (" ,", ", "):
+        return
+    anchor = seen.at(link.head.i)
+    if anchor is None or anchor.person or not (called := seen.refer(anchor)) or anchor.end > thing.start:
+        return
+    names = [seen.text[m.start : m.end] for m in members if m is not thing]
+    comma = gaps[0] if len(names) > 2 else ""
+    oxford = "," in gaps[-1] and len(names) > 2
+    text = (comma or ", ").join(names[:-1]) + (gaps[-1] if oxford else " and ") + names[-1]
+    edited = seen.text[: members[0].start] + text + seen.text[members[-1].end :]
+    yield Draft("remove", Asked("remove", thing=reference), edited, Asked("add", new=named(seen, thing), where=f"to {called}"), thing.one)
+
+
 def _lemma(verb: str) -> str:
     return re.sub(r"(?:ing|s|es)$", "", verb) + ("e" if re.search(r"(?:danc|rac|chas|embrac|shar|argu|star|fac|comput)ing$", verb) else "")
 
@@ -227,6 +266,6 @@ def _finite(verb) -> list:
         aux = [c for c in word.lefts if c.dep_ in ("aux", "auxpass")]
         if aux:
             found += [c for c in aux if c.lower_ in ("are", "were", "have", "do")]
-        elif word.tag_ in ("VBP", "VB") or word.lower_ in ("are", "have"):
+        elif word.tag_ in ("VBP", "VB") or word.lower_ in ("are", "have") or word.pos_ == "NOUN" and word.lower_ in words("scene", "verbs"):
             found.append(word)
     return found

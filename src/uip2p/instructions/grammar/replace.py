@@ -13,7 +13,8 @@ from uip2p.instructions.grammar.tables import table, words
 from uip2p.instructions.grammar.text import NUMBERS, a, plural, splice
 
 SAME = ({"bike", "bicycle", "mountain bike", "dirt bike"}, {"motorcycle", "motorbike", "moped", "scooter", "dirt bike"}, {"truck", "pickup truck"},
-        {"ball", "tennis ball"}, {"jacket", "coat"}, {"glasses", "goggles"}, {"hoodie", "sweatshirt"}, {"car", "taxi"})  # fmt: skip
+        {"ball", "tennis ball"}, {"jacket", "coat"}, {"glasses", "goggles"}, {"hoodie", "sweatshirt"}, {"car", "taxi"},
+        {"shirt", "t-shirt"}, {"hat", "beanie"}, {"coat", "raincoat"}, {"jacket", "windbreaker"}, {"boat", "yacht"})  # fmt: skip
 BORNE = ("top", "hat", "dress", "trousers", "shoes", "face", "bag")
 # Words in front of a noun that its successor can have too.
 SHARED = frozenset("small large big little tiny huge wet old new lone young two three four five six several some many open shiny cute beautiful dirty".split())

@@ -15,6 +15,13 @@ from uip2p.instructions.grammar.text import NUMBERS, a, append, bare, lower_firs
 MOTION = frozenset("through across along down up over around into onto".split())
 
 
+# Captions that speak of a picture, or begin with what kind of picture they are of.
+TITLED = re.compile(
+    r"^(?:\W*(?:an?|the|this|some|several|two|many|there (?:is|are)) )?(?:[\w-]+ ){0,3}(?:photos?|photographs?|pictures?|images?|shots?|close[- ]?ups?|portraits?|view|views|point of view)\b"
+    r"|\b(?:paintings?|drawings?|sketch|cartoon|posters?|collage|graffiti|murals?|black and white (?:photo|picture|image)|artwork|sculptures?|photo of)\b"
+)
+
+
 def drafts(seen: Scene, draw: Random) -> list[Draft]:
     return [*_place(seen, draw), *_weather(seen, draw), *_time(seen, draw), *_style(seen, draw)]
 
@@ -117,41 +124,46 @@ def _phrase(seen: Scene, phrase: str) -> str | None:
     return append(seen.text, phrase)
 
 
+def _visible(seen: Scene, phrases: list[str]) -> list[str]:
+    """The phrases without a sky, where the caption does not speak of a place that has one in sight."""
+    wide = seen.has_any(words("scene", "wide"))
+    return [phrase for phrase in phrases if wide or not re.search(r"\b(?:sky|clouds)\b", phrase)]
+
+
 def _weather(seen: Scene, draw: Random) -> Iterator[Draft]:
     if not outdoors(seen) or seen.has_any(words("scene", "unseen")):
         return
     kinds = [w for w in table("scene")["weather"] if w["to"] != "snow" or not seen.has_any(words("scene", "summer"))]
-    weather = draw.choice(kinds)
-    edited = _phrase(seen, draw.choice(weather["phrases"]))
+    weather = draw.choice([kind for kind in kinds if _visible(seen, kind["phrases"])])
+    edited = _phrase(seen, draw.choice(_visible(seen, weather["phrases"])))
     if edited:
         yield Draft("weather", Asked("weather", weather["to"]), edited, Asked("weather", weather["to"] + "_off"), "weather")
 
 
 def _time(seen: Scene, draw: Random) -> Iterator[Draft]:
-    if not outdoors(seen) or seen.has_any(words("scene", "unseen") - {"snow", "snowy", "snow-covered", "ice"}):
+    if not outdoors(seen) or seen.has_any(words("scene", "unseen") - {"snow", "snowy", "snow-covered", "ice", "winter", "frozen", "icy", "cold", "cloudy", "overcast", "umbrella", "umbrellas"}):
         return
     time = draw.choice(table("scene")["time"])
-    edited = _phrase(seen, draw.choice(time["phrases"]))
+    edited = _phrase(seen, draw.choice(_visible(seen, time["phrases"])))
     if edited:
         yield Draft("time", Asked("time", time["to"]), edited, Asked("time", time["to"] + "_off"), "time")
 
 
 def _style(seen: Scene, draw: Random) -> Iterator[Draft]:
     """"A dog running" -> "A watercolor painting of a dog running"; "A dog runs" -> "A dog runs, painted in watercolor"."""
-    if re.search(r"\b(?:photos?|photograph|picture|pictures|painting|drawing|sketch|cartoon|image|view|close[- ]?up|shot|portrait|poster|black and white photo|collage|graffiti|mural|camera|art|sculpture|statue)\b", seen.low):
+    if TITLED.search(seen.low):
         return
     colorful = bool(seen.words & COLORS)
     styles = [s for s in table("scene")["style"] if s.get("colors", True) or not colorful]
-    style = draw.choice(styles)
-    edited = _titled(seen, draw.choice(style["prefix"]))
-    if edited is None or draw.random() < 0.3:
-        edited = _phrase(seen, f", {draw.choice(style['suffix'])}")
-    if edited is None:
-        return
-    name = style["name"]
-    gray = name == "black and white photo"
-    reverse = Asked("unstyle", "color" if gray else "off", medium=f"the {name}")
-    yield Draft("style", Asked("style", style=a(name)), edited, reverse, "style")
+    for style in draw.sample(styles, 2):
+        edited = _titled(seen, draw.choice(style["prefix"]))
+        if edited is None or draw.random() < 0.3:
+            edited = _phrase(seen, f", {draw.choice(style['suffix'])}")
+        if edited is None:
+            return
+        name = style["name"]
+        value = "color" if name == "black and white photo" else "off"
+        yield Draft("style", Asked("style", style=a(name)), edited, Asked("unstyle", value, medium=f"the {name}"), "style")
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-VOWEL = re.compile(r"(?!uni|use|used|euro|one\b|once|u[bst]|suv)[aeiou]|hour|honest|heir|atv\b|suv\b|umb|und|ug", re.I)
+VOWEL = re.compile(r"(?!uni|uku|use|used|euro|one\b|once|u[bst]|suv)[aeiou]|hour|honest|heir|atv\b|suv\b|umb|und|ug", re.I)
 DEFINITE = ("the", "this", "that", "these", "those", "his", "her", "its", "their", "both", "another", "each", "every")
 PREPOSITIONS = frozenset(
     "in on at with of by near next to beside behind above below under over through across along around past from into onto inside "

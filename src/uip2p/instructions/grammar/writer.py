@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from random import Random
@@ -25,6 +26,10 @@ FAMILIES: tuple[Callable[[Scene, Random], list[Draft]], ...] = (
 )  # fmt: skip
 # How soon a kind is taken where a caption allows several: what few captions allow comes first.
 WEIGHTS = {"move": 12.0, "remove": 5.0, "place": 4.0, "color": 2.5, "replace": 2.5, "add": 2.0, "weather": 1.2, "time": 0.8, "style": 0.5}
+
+
+SEVERAL = {"color": 2, "add": 2, "remove": 2, "replace": 2, "move": 2}  # edits of a kind for one caption; else one
+ENOUGH = 3
 
 
 class GrammarWriter:
@@ -69,20 +74,19 @@ class GrammarWriter:
         draw = Random(key(self.seed, "grammar", seen.text))
         drafts = [draft for family in FAMILIES for draft in family(seen, draw) if draft.kind in self.kinds]
         # Efraimidis and Spirakis: keys u^(1/w), the largest first, is drawing by weight without putting back.
-        shares = {kind: sum(d.kind == kind for d in drafts) for kind in WEIGHTS}
-        order = sorted(drafts, key=lambda d: -(draw.random() ** (shares[d.kind] / WEIGHTS[d.kind])))
+        shares = Counter(draft.kind for draft in drafts)
+        order = sorted(drafts, key=lambda draft: -(draw.random() ** (shares[draft.kind] / WEIGHTS[draft.kind])))
         chosen: list[Edit] = []
-        counts: dict[str, int] = {}
-        for draft in order:
-            if len(chosen) == self.per_caption:
-                break
-            if counts.get(draft.kind, 0) >= (1 if draft.kind in ("place", "style", "weather", "time") else 2):
-                continue
-            edited = draft.edited.upper() if seen.text.isupper() else draft.edited
-            edit = Edit(draft.kind, say(draft.forward, draw), edited, say(draft.reverse, draw))
-            if self.sound(edit, seen.text) and edit.edited_caption not in {e.edited_caption for e in chosen}:
-                chosen.append(edit)
-                counts[draft.kind] = counts.get(draft.kind, 0) + 1
+        for few in (True, False):  # a second one of a kind only where there is little else
+            for draft in order:
+                full = len(chosen) >= (self.per_caption if few else min(self.per_caption, ENOUGH))
+                known = Counter(edit.kind for edit in chosen)[draft.kind]
+                if full or known >= (SEVERAL.get(draft.kind, 1) if few else 2):
+                    continue
+                edited = draft.edited.upper() if seen.text.isupper() else draft.edited
+                edit = Edit(draft.kind, say(draft.forward, draw), edited, say(draft.reverse, draw))
+                if edited not in {edit.edited_caption for edit in chosen} and self.sound(edit, seen.text):
+                    chosen.append(edit)
         return chosen
 
     def sound(self, edit: Edit, caption: str) -> bool:
