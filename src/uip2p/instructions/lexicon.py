@@ -55,7 +55,7 @@ COUNTS = {
     "several": 4, "four": 4, "group": 4, "five": 5, "six": 6, "many": 7, "lot": 7, "seven": 7, "eight": 8, "nine": 9,
     "ten": 10, "eleven": 11, "twelve": 12, "dozen": 12,
 }  # fmt: skip
-BODY = _set("hand head arm shoulder neck lap mouth face foot back clothes clothing outfit")  # one has them
+BODY = _set("hand head arm shoulder neck lap mouth face foot back clothes clothing outfit")
 LIGHT = GENERIC | POSTURE | SPATIAL | COUNTS.keys() | BODY | _set("disappear vanish stop bareheaded barefoot empty plain")
 
 # The state of a whole picture. Where a word of it is asked for, the words of SCENERY may come and go with it.
