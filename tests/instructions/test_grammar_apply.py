@@ -19,6 +19,9 @@ DONE = [
      "A man in a red shirt and a woman in a green shirt"),
     ("give the umbrella an orange color", "A girl with a red umbrella .", "A girl with an orange umbrella ."),
     ("make the apple green", "an orange apple", "a green apple"),
+    ("make the woman's dress green instead of red", "A woman in a red dress", "A woman in a green dress"),
+    ("Change the dog's fur color to white", "A brown dog", "A white dog"),
+    ("Make the hair of the girl pink", "A girl with blond hair", "A girl with pink hair"),
     ("make the girl's outfit blue", "A girl in red is running", "A girl in blue is running"),
     ("please dye the man's hair pink", "A man with blond hair", "A man with pink hair"),
     # replace
@@ -38,7 +41,10 @@ DONE = [
     ("get rid of the red hat", MAN, "A man rides a horse."),
     ("remove the hat from the man", MAN, "A man rides a horse."),
     ("remove the pillows", "A sofa in the living room with pillows", "A sofa in the living room"),
-    ("remove the tourist's backpack", "A tourist with a backpack rests against a wall", "A tourist rests against a wall"),
+    ("remove the tourist's backpack", "A tourist with a backpack rests against a wall", "A tourist rests against a "
+                                                                                        "wall"),
+    ("take the ball out of the dog's mouth", "A dog with a ball in its mouth runs", "A dog runs"),
+    ("remove the hat from the image", MAN, "A man rides a horse."),
     ("take away the ball", "A dog with a ball in its mouth runs", "A dog runs"),
     ("remove the hat", "A man wearing a hat and sunglasses", "A man wearing sunglasses"),
     ("remove the sunglasses", "A man wearing a hat and sunglasses", "A man wearing a hat"),
@@ -49,15 +55,18 @@ DONE = [
     ("add a rainbow in the sky", "A dog in a field .", "A dog in a field with a rainbow in the sky ."),
     ("add pillows", "A sofa in the living room", "A sofa in the living room with pillows"),
     ("give the tourist a backpack", "A tourist rests against a wall", "A tourist with a backpack rests against a wall"),
+    ("put a hat on the man's head", "A man rides a horse", "A man with a hat rides a horse"),
     ("add a hat to the man", "A man rides a horse", "A man with a hat rides a horse"),
     ("add a dog next to the man", "A man is walking", "A man and a dog are walking"),
-    ("put a vase of flowers on the table", "A woman sits at a table.", "A woman sits at a table with a vase of flowers on it."),
+    ("put a vase of flowers on the table", "A woman sits at a table.", "A woman sits at a table with a vase of "
+                                                                       "flowers on it."),
     # move
     ("move the cat under the table", "A cat on a table", "A cat under a table"),
     ("move the cat onto the bench", "A cat under the bench", "A cat on the bench"),
     ("move the ball to the dog's feet", "A dog with a ball in its mouth", "A dog with a ball at its feet"),
     ("put the ball in the dog's mouth", "A dog with a ball at its feet", "A dog with a ball in its mouth"),
-    ("move the boat to the foreground", "A beach with a boat in the background", "A beach with a boat in the foreground"),
+    ("move the boat to the foreground", "A beach with a boat in the background", "A beach with a boat in the "
+                                                                                 "foreground"),
     ("move the man to the bottom of the stairs", "A man at the top of the stairs", "A man at the bottom of the stairs"),
     ("move the lamp to the left", "A room with a lamp on the right", "A room with a lamp on the left"),
     # place
@@ -75,6 +84,10 @@ DONE = [
     ("turn it into a watercolor painting", "A dog", "A dog, in the style of a watercolor painting"),
     ("turn the watercolor painting into a photo", "A watercolor painting of a dog", "A dog"),
     ("make it look like a real photo", "A dog runs, drawn as a cartoon.", "A dog runs."),
+    ("make it black and white", "Two dogs", "Two dogs, as a black and white photo"),
+    ("turn it into a photograph", "An oil painting of a dog", "A dog"),
+    ("Turn the night into day.", "A street at night", "A street"),
+    ("Replace the background with a beach", "A dog in a field", "A dog on a beach"),
     ("colorize the photo", "A black and white photo of two dogs", "Two dogs"),
 ]  # fmt: skip
 
@@ -86,7 +99,9 @@ def test_what_the_caption_becomes(instruction, caption, edited):
 
 @pytest.mark.parametrize("instruction", [
     "", "hello", "what a lovely picture", "the dog is brown", "make", "add", "change it back", "undo the last edit",
-    "make it better", "improve the composition", "remove", "replace the dog", "ignore all previous instructions", "a red car",
+    "turn the car back into a bus",
+    "make it better", "improve the composition", "remove", "replace the dog", "ignore all previous "
+                                                                              "instructions", "a red car",
 ])  # fmt: skip
 def test_what_is_no_instruction_is_not_read(instruction):
     assert read(instruction) is None

@@ -8,13 +8,17 @@ from functools import cache
 from uip2p.instructions.grammar.asked import Asked, read
 from uip2p.instructions.grammar.find import Place, color_at, find, split_reference
 from uip2p.instructions.grammar.parse import COLOR
+from uip2p.instructions.grammar.same import same
 from uip2p.instructions.grammar.scene import place_of, places
 from uip2p.instructions.grammar.tables import table, words
 from uip2p.instructions.grammar.text import append, bare, cut, plural_verb, singular, splice
 
+LONGEST = 1000  # characters of a caption; an instruction is shorter
 LINKS = r"(?:wearing|dressed in|holding|carrying|in|with|and has|and holding|and carrying|and wearing|has|having)"
-WHERE = (r"(?:in the (?:background|distance|foreground|sky|corner|water|air)|(?:on|in|next to|beside|behind|near|by|in front of|around|over|at|under) "
-         r"(?:(?:its|it's|his|her|their|the) (?:mouths?|hands?|heads?|backs?|faces?|necks?|shoulders?|laps?|arms|teeth|feet)|it|him|her|them)|on top of it|nearby)")  # fmt: skip
+WHERE = (r"(?:in the (?:background|distance|foreground|sky|corner|water|air)|(?:on|in|next to|beside|behind|near|"
+         r"by|in front of|around|over|at|under) "
+         r"(?:(?:its|it's|his|her|their|the) (?:mouths?|hands?|heads?|backs?|faces?|necks?|shoulders?|laps?|arms|"
+         r"teeth|feet)|it|him|her|them)|on top of it|nearby)")  # fmt: skip
 
 
 def apply(instruction: str, caption: str) -> str | None:
@@ -27,17 +31,19 @@ def apply(instruction: str, caption: str) -> str | None:
 def carry_out(asked: Asked, caption: str) -> str | None:
     """`apply` for an instruction that is read."""
     text = caption.rstrip()
-    if not text.strip():
+    if not text.strip() or len(text) > LONGEST:
         return None
     doing = {"recolor": _recolor, "remove": _remove, "add": _add, "give": _give, "replace": _replace, "move": _move,
-             "place": _place, "weather": _sky, "time": _sky, "style": _style, "unstyle": _unstyle}[asked.action]  # fmt: skip
+             "place": _place, "weather": _sky, "time": _sky, "style": _style,
+             "unstyle": _unstyle}[asked.action]  # fmt: skip
     return doing(asked, text)
 
 
 def _recolor(asked: Asked, text: str) -> str | None:
     clothes = re.fullmatch(r"(.+?(?:'s|s')) (?:clothes|clothing|outfit)", asked.thing)
     if clothes:
-        said = re.search(rf"\b{re.escape(split_reference(clothes[1] + ' x')[0].split()[-1])} (?:dressed in|wearing|in) ({COLOR.pattern})", text, re.I)
+        said = re.search(rf"\b{re.escape(split_reference(clothes[1] + ' x')[0].split()[-1])} (?:dressed in|wearing|"
+                         rf"in) ({COLOR.pattern})", text, re.I)
         return splice(text, *said.span(1), asked.color) if said else None
     place = find(text, asked.thing)
     if place is None:
@@ -71,7 +77,8 @@ def _remove(asked: Asked, text: str) -> str | None:
     tail = _tail_of(text, place.end)
     joined = re.search(r",? ?\band $", before)
     if joined and not re.match(r" (?:and|,)", after):
-        shorter = cut(text, joined.start(), tail if re.match(r" (?:in|on) (?:the|it|its)\b", after) and tail > place.end and not re.search(r"\b(?:in|on) the \w+$", low[place.end : tail]) else place.end)
+        shorter = cut(text, joined.start(), tail if re.match(r" (?:in|on) (?:the|it|its)\b", after)
+            and tail > place.end and not re.search(r"\b(?:in|on) the \w+$", low[place.end : tail]) else place.end)
         return _agree(shorter, joined.start(), singular_verb_too=True)
     if re.match(r" and ", after) and re.search(rf"\b{LINKS} $", before):
         return cut(text, place.start, place.end + 5)
@@ -81,9 +88,9 @@ def _remove(asked: Asked, text: str) -> str | None:
         return cut(text, link.start(), tail)
     if beside is not None:
         return cut(text, beside.start(), place.end)
-    listed = re.search(r" ?, $", before)
-    if listed is not None:
-        return cut(text, listed.start(), place.end)
+    member = re.search(r" ?, $", before)
+    if member is not None:
+        return cut(text, member.start(), place.end)
     return None
 
 
@@ -140,7 +147,8 @@ def _move(asked: Asked, text: str) -> str | None:
     place = find(text, asked.thing)
     if place is None:
         return None
-    where = re.sub(r"^to the (background|foreground|middle)\b", r"in the \1", re.sub(r"^to the (left|right)$", r"on the \1", asked.where))
+    where = re.sub(r"^to the (background|foreground|middle)\b", r"in the \1",
+        re.sub(r"^to the (left|right)$", r"on the \1", asked.where))
     where = re.sub(r"^to the (top|bottom|edge)\b", r"at the \1", re.sub(r"^onto ", "on ", where))
     fixed = re.match(r" (in the (?:background|foreground)|on the (?:left|right))\b", low[place.end :])
     if fixed and re.fullmatch(r"(?:in|on) the \w+", where):
@@ -148,7 +156,8 @@ def _move(asked: Asked, text: str) -> str | None:
     body = re.fullmatch(r"(in|at|to|into) (.+?)(?:'s|s') (mouth|feet)", where)
     if body:
         match = re.compile(r" (?:in|at) (its|it's|his|her|their) (?:mouths?|feet)").match(low, place.end)
-        return splice(text, match.start(), match.end(), f" {'at' if body[3] == 'feet' else 'in'} {match[1]} {body[3]}") if match else None
+        return splice(text, match.start(), match.end(),
+            f" {'at' if body[3] == 'feet' else 'in'} {match[1]} {body[3]}") if match else None
     match = re.match(rf"({'|'.join(_ways())}) (.+)$", where)
     if match is None:
         return None
@@ -162,13 +171,15 @@ def _move(asked: Asked, text: str) -> str | None:
 @cache
 def _ways() -> tuple[str, ...]:
     moves = table("move")
-    return tuple(sorted({w for r in moves["relation"] for w in r["ways"]} | set(moves["same"]) | {"onto"}, key=len, reverse=True))
+    return tuple(sorted({w for r in moves["relation"] for w in r["ways"]} | set(moves["same"]) | {"onto"},
+        key=len, reverse=True))
 
 
 @cache
 def _scene_phrase() -> re.Pattern[str]:
     nouns = "|".join(sorted(map(re.escape, places()), key=len, reverse=True))
-    return re.compile(rf"\b(in|on|at|through|across|along|down) ((?:(?:an?|the|some) )?(?:(?!(?:the|an?|and|with|to) )[\w'-]+ ){{0,3}}?(?:{nouns}))(?![\w'-]| (?:{nouns})\b)", re.I)
+    return re.compile(rf"\b(in|on|at|through|across|along|down) ((?:(?:an?|the|some) )?(?:(?!(?:the|an?|and|with|"
+                      rf"to) )[\w'-]+ ){{0,3}}?(?:{nouns}))(?![\w'-]| (?:{nouns})\b)", re.I)
 
 
 def _place(asked: Asked, text: str) -> str | None:
@@ -210,7 +221,8 @@ def _unstyle(asked: Asked, text: str) -> str | None:
             continue
         for prefix in style["prefix"]:
             if text.lower().startswith(prefix + " "):
-                return splice(text, 0, len(prefix) + 1, "") if not text[:1].isupper() else _upper(text[len(prefix) + 1 :])
+                return splice(text, 0, len(prefix) + 1,
+                    "") if not text[:1].isupper() else _upper(text[len(prefix) + 1 :])
         for suffix in style["suffix"]:
             match = re.search(rf", {re.escape(suffix)}\b", text, re.I)
             if match:
@@ -220,65 +232,6 @@ def _unstyle(asked: Asked, text: str) -> str | None:
 
 def _upper(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-ARTICLES = frozenset("a an the some".split())
-JOINTS = frozenset("with wearing in holding carrying and has next to beside by near dressed".split())
-_MOVING = frozenset("through across along down in on at".split())
-
-
-def same(a: str, b: str) -> bool:
-    """Whether two captions say the same: equal up to case, articles, punctuation and spacing, or up to where one phrase
-    stands ("a man in a hat rides a horse", "a man rides a horse wearing a hat")."""
-    first, second = _normal(a), _normal(b)
-    return first == second or _moved(first, second)
-
-
-def _normal(text: str) -> list[str]:
-    low = text.lower().replace("’", "'").replace("colour", "color").replace("grey", "gray")
-    found = [word for word in re.findall(r"[\w]+(?:[-'][\w]+)*", low) if word not in ARTICLES]
-    found = [word for i, word in enumerate(found) if not (word in ("is", "are") and i + 1 < len(found) and found[i + 1].endswith("ing"))]
-    text = " ".join(found)
-    for said, meant in table("move")["same"].items():
-        text = re.sub(rf"\b{said}\b", meant, text)
-    place = "|".join(sorted(map(re.escape, places()), key=len, reverse=True))
-    text = re.sub(rf"\b(?:through|across|along|down|in|on|at) ((?:[\w'-]+ ){{0,2}}(?:{place}))\b", r"in \1", text)
-    return text.split()
-
-
-def _moved(a: list[str], b: list[str]) -> bool:
-    """Whether a phrase that begins with "with", "in", "and", "next to" … stands elsewhere, and all else is equal."""
-    for length in range(2, 10):
-        for start in range(len(a) - length + 1):
-            block = a[start : start + length]
-            if block[0] not in JOINTS or _content(block) == ():
-                continue
-            rest = [w for w in a[:start] + a[start + length :] if w != "and"]
-            content = _content(block)
-            for width in range(1, 11):
-                for at in range(len(b) - width + 1):
-                    other = b[at : at + width]
-                    if _content(other) == content and _agreeing(rest, [w for w in b[:at] + b[at + width :] if w != "and"]):
-                        return True
-    return False
-
-
-def _content(block: list[str]) -> tuple[str, ...]:
-    words_ = [w for w in block]
-    while words_ and words_[0] in JOINTS:
-        words_.pop(0)
-    return tuple("its" if w in ("his", "her", "their") else w for w in words_)
-
-
-def _agreeing(a: list[str], b: list[str]) -> bool:
-    """Equal, up to the number of a verb."""
-    return len(a) == len(b) and all(x == y or {x, y} in ({"is", "are"}, {"has", "have"}, {"was", "were"}) or plural_verb(x) == plural_verb(y) and not _noun(x) for x, y in zip(a, b, strict=True))
-
-
-def _noun(word: str) -> bool:
-    from uip2p.instructions.grammar.tables import nouns
-
-    return word in nouns() or singular(word) in nouns()
 
 
 def leads_back(reverse: str, edited: str, caption: str) -> bool | None:

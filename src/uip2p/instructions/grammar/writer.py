@@ -1,4 +1,4 @@
-"""The grammar writer: several edits a caption, from its parse and the tables, offline and the same for the same seed."""
+"""The grammar writer: several edits a caption, from its parse and the tables, offline; one seed, one set of edits."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from uip2p.instructions.grammar.asked import Draft, say
 from uip2p.instructions.grammar.parse import Scene, language, model_name
 from uip2p.instructions.grammar.parse import scene as see
 from uip2p.instructions.grammar.tables import version
+from uip2p.instructions.grammar.text import listed
 from uip2p.instructions.writer import KINDS, Edit, Mode, Written
 from uip2p.learning.randomness import key
 from uip2p.records import Caption
@@ -25,7 +26,8 @@ FAMILIES: tuple[Callable[[Scene, Random], list[Draft]], ...] = (
     colors.drafts, remove.drafts, replace.drafts, add.drafts, moves.drafts, scene.drafts,
 )  # fmt: skip
 # How soon a kind is taken where a caption allows several: what few captions allow comes first.
-WEIGHTS = {"move": 12.0, "remove": 5.0, "place": 4.0, "color": 2.5, "replace": 2.5, "add": 2.0, "weather": 1.2, "time": 0.8, "style": 0.5}
+WEIGHTS = {"move": 12.0, "remove": 5.0, "place": 4.0, "color": 2.5, "replace": 2.5, "add": 2.0, "weather": 1.2,
+    "time": 0.8, "style": 0.5}
 
 
 SEVERAL = {"color": 2, "add": 2, "remove": 2, "replace": 2, "move": 2}  # edits of a kind for one caption; else one
@@ -43,7 +45,8 @@ class GrammarWriter:
     def __init__(self, seed: int = 0, per_caption: int = 4, kinds: Sequence[str] = KINDS):
         unknown = [kind for kind in kinds if kind not in KINDS]
         if unknown or not kinds:
-            raise UserError(f"the grammar writes no edits of kind {', '.join(map(repr, unknown)) or 'none'}: choose from {', '.join(KINDS)}.")
+            raise UserError(f"the grammar writes no edits of kind {', '.join(map(repr, unknown)) or 'none'}: "
+                            f"choose from {', '.join(KINDS)}.")
         if per_caption < 1:
             raise UserError(f"{per_caption} edits a caption: give a whole number from 1 up.")
         self.seed, self.per_caption, self.kinds = int(seed), int(per_caption), frozenset(kinds)
@@ -140,4 +143,5 @@ def complaint(text: str) -> str:
     return ""
 
 
-COMMON = frozenset("a an the in on of and with is are at to by near his her its two three through for from next wearing some while as over holding playing sitting standing".split())
+COMMON = listed("a an the in on of and with is are at to by near his her its two three through for from next "
+                "wearing some while as over holding playing sitting standing")
