@@ -1,5 +1,8 @@
 """What is read of captions and instructions, word by word."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -88,3 +91,13 @@ def test_by_meaning_is_the_cosine_of_two_directions():
 
 def test_content_leaves_out_what_tells_nothing():
     assert content("There is a man who is wearing the red hat") == ("man", "wear", "red", "hat")
+
+
+@pytest.mark.parametrize("package, name", [("lemminflect", "lemminflect"), ("better_profanity", "better-profanity")])
+def test_what_to_install_is_said(package, name):
+    code = (f"import sys; sys.modules[{package!r}] = None\n"
+            "from uip2p.errors import UserError; from uip2p.instructions import wording, words\n"
+            "try: words.canonical('dogs'), wording.is_clean('dogs')\n"
+            f"except UserError as error: assert 'install {name}: pip install' in str(error), error\n"
+            "else: raise AssertionError('nothing was said')")  # fmt: skip
+    subprocess.run([sys.executable, "-c", code], check=True)

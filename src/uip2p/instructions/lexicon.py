@@ -56,7 +56,8 @@ COUNTS = {
     "ten": 10, "eleven": 11, "twelve": 12, "dozen": 12,
 }  # fmt: skip
 BODY = _set("hand head arm shoulder neck lap mouth face foot back clothes clothing outfit")
-LIGHT = GENERIC | POSTURE | SPATIAL | COUNTS.keys() | BODY | _set("disappear vanish stop bareheaded barefoot empty plain")
+GONE = _set("disappear vanish stop bareheaded barefoot empty plain")
+LIGHT = GENERIC | POSTURE | SPATIAL | COUNTS.keys() | BODY | GONE
 
 # The state of a whole picture. Where a word of it is asked for, the words of SCENERY may come and go with it.
 NIGHT = _set("night midnight evening sunset sunrise dusk dawn twilight moon star")
