@@ -1,14 +1,20 @@
 """Every predicate from both sides, the paper's own table and the fault of its appendix."""
 
+import json
 import time
+from pathlib import Path
 
 import pytest
 
 from uip2p.config import from_dict, to_dict
 from uip2p.errors import UserError
 from uip2p.instructions.accept import PREDICATES, Facts, Judge, Rules, duplicates, judge
+from uip2p.instructions.wording import is_clean
 from uip2p.instructions.writer import Edit
 from uip2p.records import Caption
+
+ROOT = Path(__file__).parents[2]
+PHOTOS = [ROOT / folder / "metadata.jsonl" for folder in ("runs/photos", "../shared/data/photos")]
 
 # caption, instruction, edited caption, reverse instruction
 PAPER = [
@@ -231,6 +237,26 @@ def test_a_judge_says_the_same_of_a_pair_whatever_its_neighbours():
     assert judged(pairs) == [judged([pair])[0] for pair in pairs]
     assert [verdict.accepted for verdict in judged(pairs[: len(GOOD)])] == [True] * len(GOOD)
     assert judged([]) == []
+
+
+def test_what_belongs_to_another_edit_is_rejected():
+    pairs = []
+    for mine in GOOD:
+        for other in GOOD:
+            if mine is not other:
+                pairs += [row(mine[0], mine[1], other[2], mine[3]), row(mine[0], other[1], mine[2], mine[3])]
+                pairs += [row(*mine[:3], other[3])]
+        pairs += [row(*mine[:3], mine[1]), row(mine[0], mine[1], mine[0], mine[3])]
+    assert not [pair for pair, verdict in zip(pairs, Judge()(pairs), strict=True) if verdict.accepted]
+
+
+def test_captions_of_real_photos_are_clean():
+    path = next((p for p in PHOTOS if p.is_file()), None)
+    if path is None:
+        pytest.skip("no captioned photos: put them into runs/photos")
+    captions = [text for line in path.read_text().splitlines() for text in json.loads(line)["captions"]]
+    unclean = [text for text in captions if not is_clean(text)]
+    assert len(captions) > 1000 and len(unclean) <= 0.002 * len(captions), unclean
 
 
 def test_hostile_texts_take_no_time():

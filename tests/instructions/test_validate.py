@@ -13,9 +13,17 @@ from runs import ColorWriter, config, make_source
 
 from uip2p.cli import main
 from uip2p.errors import UserError
-from uip2p.instructions.accept import Rules
+from uip2p.instructions.accept import PREDICATES, Rules
 from uip2p.instructions.generate import generate
 from uip2p.instructions.validate import NO_PICTURE, UNREADABLE, validate
+from uip2p.instructions.writer import Edit, Written
+
+
+class BackWriter(ColorWriter):
+    def _written(self, row, caption):
+        edited = caption.caption.replace("car", "pink car")
+        return Written(row, (Edit("color", "make the car pink", edited, "change it back"),))
+
 
 GOOD = {"caption": "a red car on a street", "instruction": "make the car blue",
         "edited_caption": "a blue car on a street", "reverse_instruction": "make the car red"}  # fmt: skip
@@ -75,6 +83,16 @@ def test_a_run_is_valid_whichever_way_its_pictures_lie(tmp_path):
         found = validate(out)
         assert found.rows == counts.accepted > 0 and found.at_fault == 0
         assert counts.rejected["duplicate"] > 0  # else nothing is shown by there being none
+
+
+def test_a_run_is_asked_what_it_was_asked(tmp_path, capsys):
+    source = make_source(tmp_path / "photos", pictures=4)
+    generate(config(source, rules=Rules(skip=tuple(PREDICATES))), tmp_path / "run", make_writer=BackWriter, quiet=True)
+    assert main(["data", "validate", str(tmp_path / "run")]) == 0
+    with pytest.raises(SystemExit):
+        main(["data", "validate", str(tmp_path / "run"), "--rule", "skip=[]"])
+    assert "rejected by no_back" in capsys.readouterr().out
+    assert main(["data", "validate", str(tmp_path / "run"), "--rule", "skp=[]"]) == 2
 
 
 def test_parquet_rows_are_judged_by_their_bytes(tmp_path):

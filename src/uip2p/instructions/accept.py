@@ -35,7 +35,7 @@ class Rules:
     instruction_words, caption_words, characters: (least, most) of each instruction, each caption, and any text.
     caption_ratio: the longer of the two captions has at most this many times the words of the other.
     encoder: a sentence encoder or a CLIP (folder or hub id) that judges direction, "" for none. direction: the least
-    ‖E(T_ed) − E(T_in)‖ of its unit vectors.
+    ‖E(T_ed) − E(T_in)‖ of its unit vectors (of all-MiniLM-L6-v2: a full stop more is 0.07, a colour 0.2 to 0.9).
     clip: a CLIP's folder or hub id that sees the pictures, "" for none. image_text: the least cosine of caption and
     picture (IP2P's).
     """
@@ -46,7 +46,7 @@ class Rules:
     characters: tuple[int, int] = (5, 400)
     caption_ratio: float = 3.0
     encoder: str = ""
-    direction: float = 0.1
+    direction: float = 0.12
     clip: str = ""
     image_text: float = 0.2
 

@@ -50,12 +50,14 @@ SPATIAL = _set(
     "back middle center centre corner edge next far across against around along through amid among atop alongside "
     "opposite down close"
 )
-NUMBERS = _set(
-    "one two three four five six seven eight nine ten eleven twelve dozen pair couple few several many single first "
-    "second third group lot"
-)
-BODY = _set("hand head arm shoulder neck lap mouth face foot back")  # whoever is seen has them
-LIGHT = GENERIC | POSTURE | SPATIAL | NUMBERS | BODY | _set("disappear vanish stop bareheaded barefoot empty plain")
+COUNTS = {
+    "one": 1, "single": 1, "first": 1, "two": 2, "pair": 2, "couple": 2, "second": 2, "three": 3, "few": 3, "third": 3,
+    "several": 4, "four": 4, "group": 4, "five": 5, "six": 6, "many": 7, "lot": 7, "seven": 7, "eight": 8, "nine": 9,
+    "ten": 10, "eleven": 11, "twelve": 12, "dozen": 12,
+}  # fmt: skip
+BODY = _set("hand head arm shoulder neck lap mouth face foot back clothes clothing outfit")
+GONE = _set("disappear vanish stop bareheaded barefoot empty plain")
+LIGHT = GENERIC | POSTURE | SPATIAL | COUNTS.keys() | BODY | GONE
 
 # The state of a whole picture. Where a word of it is asked for, the words of SCENERY may come and go with it.
 NIGHT = _set("night midnight evening sunset sunrise dusk dawn twilight moon star")
@@ -81,7 +83,8 @@ SAME = {
     "daytime": "day", "daylight": "day", "painting": "paint", "paintings": "paint", "drawing": "draw",
     "drawings": "draw", "sculpt": "sculpture", "watercolour": "watercolor", "photograph": "photo", "colour": "color",
     "colored": "color", "coloured": "color", "colorize": "color", "grey": "gray", "wooden": "wood", "golden": "gold",
-    "television": "tv", "centre": "center", "underneath": "under", "beneath": "under", "below": "under", "onto": "on",
+    "television": "tv", "centre": "center", "underneath": "under", "beneath": "under", "below": "under",
+    "near": "next", "beside": "next", "alongside": "next", "onto": "on",
     "inside": "in", "into": "in", "men": "man", "women": "woman",
 }  # fmt: skip
 SAME |= {word: word for word in LIGHT | SCENERY | STATES if word not in SAME}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from uip2p.config import apply_overrides, from_dict
 from uip2p.datasets import is_generated, open_records
 from uip2p.datasets.folder import FolderSource
 from uip2p.datasets.source import TEXTS, Source
@@ -178,15 +179,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Parquet files, WebDataset shards")  # fmt: skip
     add("--no-pictures", action="store_true", help="do not open the pictures")
     add("--shown", type=int, default=20, metavar="N", help="print the first N rows at fault (default: 20)")
-    add("--skip", action="append", default=[], metavar="PREDICATE", help="do not ask this; may be repeated")
-    add("--encoder", default="", metavar="MODEL", help="a text encoder that judges the direction: a folder or hub id")
-    add("--clip", default="", metavar="MODEL", help="a CLIP that judges whether captions are of their pictures")
+    add("--rule", action="append", default=[], metavar="NAME=VALUE", help="what is asked of a row, as for uip2p data "
+        "generate; a run is asked what it was asked when it was written, if nothing else is said")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
     """Exits with 1 if any row is at fault."""
-    rules = Rules(skip=tuple(args.skip), encoder=args.encoder, clip=args.clip)
+    rules = rules_of(args.path, args.rule)
     found = validate(args.path, rules, pictures=not args.no_pictures, shown=args.shown)
     print(describe(found, args.path))
     if found.at_fault:
         raise SystemExit(1)
+
+
+def rules_of(path: Path, overrides: Sequence[str] = ()) -> Rules:
+    """A run's own rules, without its models, or the usual ones; then the overrides."""
+    asked: Mapping[str, Any] = {}
+    if is_generated(path):
+        from uip2p.instructions.report.numbers import read_config
+
+        asked = read_config(path)["rules"] | {"encoder": "", "clip": ""}
+    return from_dict(Rules, apply_overrides(asked, overrides), "--rule")

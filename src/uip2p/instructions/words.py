@@ -17,9 +17,9 @@ from uip2p.instructions.lexicon import (
     ACTING,
     ADD,
     CHANGE,
+    COUNTS,
     FUNCTION,
     LIGHT,
-    NUMBERS,
     REMOVE,
     SAME,
     SCENERY,
@@ -29,7 +29,7 @@ from uip2p.instructions.lexicon import (
 )
 
 AWAY = re.compile(r"\b(?:away|off|out|from)\b")
-GONE = re.compile(r"\b(?:disappears?|vanish(?:es)?|stops?|go away|be gone|bareheaded|barefoot)\b")
+GONE = re.compile(r"\b(?:disappears?|vanish(?:es)?|stops?(?! (?:sign|light))|go away|be gone|bareheaded|barefoot)\b")
 TARGET = re.compile(r"\W*(?:please )?(\w+) (?:the|his|her|its|their) (.*)", re.IGNORECASE | re.DOTALL)
 CONNECTOR = re.compile(r"\b(?:to|into|with|for|in|by|on|from|an?|some|look|wear|be)\b", re.IGNORECASE)
 INSTEAD = re.compile(r"\b(?:in place|instead|rather|substitute)\b", re.IGNORECASE)
@@ -91,8 +91,8 @@ class Reading:
     invented: its words that neither caption has. brings, takes: of its words, those that only the caption after has,
     and only the one before. gained, lost: what the captions differ in, asked for or not, without the words that may
     come and go with any edit.
-    removes: it is an instruction to take something away. acts: it can make this change at all: what it removes is
-    there and goes, or what it brings in comes, and what is replaced is named before what replaces it.
+    acts: it can make this change at all: what it removes is there and goes, or what it brings in comes, what it acts on
+    is there, and what is replaced is named before what replaces it.
     """
 
     invented: frozenset[str]
@@ -100,7 +100,6 @@ class Reading:
     takes: frozenset[str]
     gained: frozenset[str]
     lost: frozenset[str]
-    removes: bool
     acts: bool
 
 
@@ -129,24 +128,26 @@ def read(instruction: str, before: str, after: str) -> Reading:
     asked = said[1:]  # without its verb
     had, has = Counter(content(before)), Counter(content(after))
     lost, gained = had - has, has - had
+    both = had.keys() | has.keys()
     named = {*said, *(first + second for first, second in pairwise(asked))}  # "rain coat" names a raincoat
     free = LIGHT | SCENERY if STATES & named else LIGHT
-    brings, takes = frozenset(named & gained.keys()), frozenset(named & lost.keys())
     unsaid = {word for says, undone in UNSAID if undone & (lost.keys() | gained.keys()) for word in says}
-    invented = frozenset(asked) - had.keys() - has.keys() - free - unsaid
-    invented -= {part for pair in pairwise(asked) if "".join(pair) in had.keys() | has.keys() for part in pair}
-    what, counts = verb(instruction), NUMBERS & {*(lost if verb(instruction) == "remove" else gained)}
-    if what == "remove":
-        goes = takes - LIGHT or counts or (SCENERY & named and WEATHER & lost.keys())
-        acts = bool(goes) and frozenset(asked) - free <= had.keys()
-    else:
-        acts = bool(brings or unsaid & named or (counts and what == "add"))  # counts: "add another dog"
-        old = [at for at, word in enumerate(asked) if word in takes - LIGHT]
-        new = [at for at, word in enumerate(asked) if word in brings - LIGHT or word in unsaid]
-        if what == "change" and old and new:
-            acts = new[0] < old[-1] if INSTEAD.search(instruction) else old[0] < new[-1]
-        if what == "add":  # what was there stays
-            acts = acts and (lost.keys() - free <= takes or bool(unsaid & named))
-        acts = acts and target(instruction) <= had.keys() | free | unsaid
-    return Reading(invented, brings, takes, frozenset(gained) - free, frozenset(lost) - free, what == "remove", acts)
+    apart = {part for pair in pairwise(asked) if "".join(pair) in both for part in pair}
+    brings, takes = frozenset(named & gained.keys()), frozenset(named & lost.keys())
 
+    what = verb(instruction)
+    more = sum(COUNTS.get(word, 0) for word in gained) - sum(COUNTS.get(word, 0) for word in lost)
+    old = [at for at, word in enumerate(asked) if word in takes - LIGHT]
+    new = [at for at, word in enumerate(asked) if word in (brings - LIGHT) | unsaid]
+    if what == "remove":
+        weather = SCENERY & named and WEATHER & lost.keys()  # "the dark clouds" of "a stormy sky"
+        acts = bool(old or weather or more < 0) and {*asked} - free <= had.keys()
+    elif what == "add":  # what was there stays, unless it is a matter of the whole picture: "add color to the photo"
+        kept = lost.keys() - free <= takes or bool(unsaid & named)
+        acts = more > 0 or (kept and bool(brings or unsaid & named))  # more: "add another dog"
+    else:
+        swapped = INSTEAD.search(instruction) is not None
+        ordered = not (old and new) or (new[0] < old[-1] if swapped else old[0] < new[-1])
+        acts = bool(brings or unsaid & named) and ordered and target(instruction) <= had.keys() | free | unsaid
+    invented = {*asked} - both - free - unsaid - apart
+    return Reading(frozenset(invented), brings, takes, frozenset(gained) - free, frozenset(lost) - free, acts)

@@ -16,9 +16,11 @@ from typing import Any
 from uip2p.config import from_dict
 from uip2p.errors import UserError, first_line
 from uip2p.instructions.shards import Counts, finished, place, read_rows, total_counts
+from uip2p.instructions.wording import printable
 from uip2p.instructions.words import LIGHT, content, words
 
 Row = dict[str, Any]
+CUT = 500  # characters of a text that are shown
 LENGTHS = ("caption", "instruction", "edited_caption", "reverse_instruction")
 
 
@@ -103,6 +105,11 @@ def is_noun(word: str) -> bool:
 
     kinds = getAllLemmas(word)
     return word not in LIGHT and ("NOUN" in kinds or not kinds) and "ADJ" not in kinds
+
+
+def shown(row: Row) -> Row:
+    """A row as a person is shown it: rejected texts have any length and any characters."""
+    return {name: printable(value[:CUT]) if isinstance(value, str) else value for name, value in row.items()}
 
 
 def changes(before: str, after: str) -> tuple[list[tuple[str, bool]], list[tuple[str, bool]]]:

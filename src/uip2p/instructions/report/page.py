@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from uip2p.errors import UserError
-from uip2p.instructions.report.numbers import LENGTHS, Numbers, Row, changes, count, pictures_of
+from uip2p.instructions.report.numbers import LENGTHS, Numbers, Row, changes, count, pictures_of, shown
 from uip2p.instructions.wording import printable
 
 SIDE = 420  # pixels of a picture's longer side
 MOST = 15  # bars of a kind
-CUT = 500  # characters of a text that are shown: rejected captions have any length
 NAMES = dict(zip(LENGTHS, ("Captions", "Instructions", "Edited captions", "Reverse instructions"), strict=True))
 
 
@@ -62,8 +61,8 @@ def html(numbers: Numbers, pictures: Mapping[int, Any], price: Sequence[float] |
                      f"picture no instruction comes twice: {counts.rejected['duplicate']:,} were refused for that. The "
                      "commonest over all pictures:",
         repeats=bars(numbers.instructions, most=10),
-        shown=[shown(row, pictures.get(row["row"])) for row in numbers.shown],
-        rejected=[shown(row, pictures.get(row["row"])) for row in numbers.rejected],
+        shown=[card(row, pictures.get(row["row"])) for row in numbers.shown],
+        rejected=[card(row, pictures.get(row["row"])) for row in numbers.rejected],
         facts=facts(config),
     )  # fmt: skip
 
@@ -115,9 +114,9 @@ def histogram(lengths: Counter[int], columns: int = 40) -> dict[str, Any]:
             "label": f"half have {middle} or fewer"}  # fmt: skip
 
 
-def shown(row: Row, picture: Any) -> Row:
+def card(row: Row, picture: Any) -> Row:
     """A row for its card."""
-    row = {name: printable(value[:CUT]) if isinstance(value, str) else value for name, value in row.items()}
+    row = shown(row)
     before, after = changes(row["caption"], row["edited_caption"])
     data, size = thumbnail(picture) if picture is not None else ("", (0, 0))
     return {"reasons": [], **row, "before": before, "after": after, "picture": data, "size": size}

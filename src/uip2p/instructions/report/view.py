@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from uip2p.errors import UserError
-from uip2p.instructions.report.numbers import Row, changes, draw, pictures_of, read_config
+from uip2p.instructions.report.numbers import Row, changes, draw, pictures_of, read_config, shown
 from uip2p.instructions.shards import read_rows
 from uip2p.instructions.wording import printable
 from uip2p.instructions.writer import KINDS
@@ -33,8 +33,8 @@ def show(rows: list[Row], pictures: dict[int, Any], console: Any) -> None:
     """Plain text where nobody watches: no colours, a line a text."""
     from rich.text import Text
 
-    for row in rows:
-        console.print(Text(printable(f"{row['id']} · {row['kind'] or 'no edit'} · {row['writer']}"), style="dim"))
+    for row in map(shown, rows):
+        console.print(Text(f"{row['id']} · {row['kind'] or 'no edit'} · {row['writer']}", style="dim"))
         before, after = changes(row["caption"], row["edited_caption"])
         lines: list[tuple[str, list[tuple[str, str]]]] = [
             ("caption", [(text, "red" if new and after else "") for text, new in before]),
@@ -43,14 +43,14 @@ def show(rows: list[Row], pictures: dict[int, Any], console: Any) -> None:
             ("reverse", [(row["reverse_instruction"], "")]),
             ("rejected", [(", ".join(row.get("reasons") or ()), "yellow")]),
             ("error", [(row.get("error") or "", "yellow")]),
-            ("picture", [(_place(pictures.get(row["row"])), "dim")]),
+            ("picture", [(printable(_place(pictures.get(row["row"]))), "dim")]),
         ]
         for name, pieces in lines:
             if any(text for text, _ in pieces):
                 line = Text(f"  {name:<12}")
                 for number, (text, style) in enumerate(pieces):
                     line.append(" " if number else "")
-                    line.append(printable(text), style)
+                    line.append(text, style)
                 console.print(line, soft_wrap=not console.is_terminal)
         console.print()
 
