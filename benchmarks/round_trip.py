@@ -30,7 +30,7 @@ import numpy as np
 from uip2p.datasets import open_captions
 from uip2p.instructions.encoder import load_encoder
 from uip2p.instructions.grammar import GrammarWriter
-from uip2p.instructions.round_trip import by_grammar, by_meaning, by_words
+from uip2p.instructions.round_trip import by_grammar, by_words
 from uip2p.instructions.words import LIGHT, read
 from uip2p.instructions.writer import Edit
 
@@ -77,6 +77,15 @@ def wrong(pairs: list[Pair], seed: int) -> dict[str, list[Pair]]:
             if one is not None and not by_grammar(one, caption):  # by chance it may be right
                 found[name].append((one, caption))
     return found
+
+
+def by_meaning(vectors: np.ndarray) -> np.ndarray:
+    """vectors: unit [4, N, D] of caption, edited caption, instruction, reverse → cos(E(F) − E(R), E(T_ed) − E(T_in)),
+    [N]: of two instructions that undo each other, the first points to the edited caption and the second away."""
+    before, after, forward, reverse = vectors
+    asked, done = forward - reverse, after - before
+    lengths = ((asked**2).sum(-1) * (done**2).sum(-1)) ** 0.5
+    return (asked * done).sum(-1) / lengths.clip(1e-6)
 
 
 def area(good: np.ndarray, bad: np.ndarray) -> float:

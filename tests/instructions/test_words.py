@@ -3,11 +3,10 @@
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from uip2p.instructions import lexicon
-from uip2p.instructions.round_trip import by_meaning, by_words
+from uip2p.instructions.round_trip import by_words
 from uip2p.instructions.words import canonical, content, read, target, verb, words
 from uip2p.instructions.writer import Edit
 
@@ -80,13 +79,6 @@ def test_a_reading_tells_what_comes_goes_and_is_made_up():
 def test_by_words_is_how_much_comes_back(reverse, score):
     edit = Edit("replace", "make the car a truck", "a truck on a street", reverse)
     assert by_words(edit, "a red car on a street") == score
-
-
-def test_by_meaning_is_the_cosine_of_two_directions():
-    east, north = np.array([1.0, 0.0], np.float32), np.array([0.0, 1.0], np.float32)
-    assert by_meaning(np.stack([north, east, east, north])[:, None])[0] == pytest.approx(1)
-    assert by_meaning(np.stack([north, east, north, east])[:, None])[0] == pytest.approx(-1)
-    assert by_meaning(np.stack([north, north, north, east])[:, None])[0] == 0
 
 
 def test_content_leaves_out_what_tells_nothing():

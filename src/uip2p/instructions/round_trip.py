@@ -3,13 +3,8 @@ reverse, its words tell where it cannot. (A sentence encoder does not: benchmark
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from uip2p.instructions.words import Reading, read
 from uip2p.instructions.writer import Edit
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def by_grammar(edit: Edit, caption: str) -> bool | None:
@@ -40,12 +35,3 @@ def coverage(reading: Reading) -> float:
     if reading.gained:
         return len(reading.gained & reading.brings) / len(reading.gained)
     return 1.0
-
-
-def by_meaning(vectors: np.ndarray) -> np.ndarray:
-    """vectors: unit [4, N, D] of caption, edited caption, instruction, reverse → cos(E(F) − E(R), E(T_ed) − E(T_in)),
-    [N]: of two instructions that undo each other, the first points to the edited caption and the second away."""
-    before, after, forward, reverse = vectors
-    asked, done = forward - reverse, after - before
-    lengths = ((asked**2).sum(-1) * (done**2).sum(-1)) ** 0.5
-    return (asked * done).sum(-1) / lengths.clip(1e-6)
