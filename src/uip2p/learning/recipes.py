@@ -13,7 +13,7 @@ from torch import nn
 
 from uip2p.config import apply_overrides, check_keys, from_dict, load_toml
 from uip2p.errors import UserError
-from uip2p.evaluate.rows import fingerprint
+from uip2p.evaluate.rows import identity
 from uip2p.learning.autoencode import AutoencodeConfig, AutoencodeObjective
 from uip2p.learning.cache import CachedRecords, is_cache
 from uip2p.learning.contrast import ContrastConfig, ContrastObjective
@@ -250,14 +250,9 @@ def _cycle(read: Callable, look: Callable[[str], str], folder: Path | None):
 
 
 def cache_key(config: EditorConfig, data: DataConfig, look: Callable[[str], str]) -> dict[str, Any]:
-    """What a cache depends on: the models whose answers it keeps, by name and, of folders, by weights; the size."""
-
-    def named(reference: str) -> str:
-        name = look(reference)
-        return f"{Path(name).name}@{fingerprint(Path(name))}" if Path(name).is_dir() else name
-
-    vae, clips = named(config.vae) if config.vae else "", [named(reference) for reference in config.clips]
-    return {"base": named(config.base), "vae": vae, "clips": clips, "size": data.size}
+    """What a cache depends on: the models whose answers it keeps, by name and weights; the size."""
+    vae, clips = identity(look(config.vae)) if config.vae else "", [identity(look(each)) for each in config.clips]
+    return {"base": identity(look(config.base)), "vae": vae, "clips": clips, "size": data.size}
 
 
 def _paired(read: Callable, look: Callable[[str], str], folder: Path | None):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,6 +39,7 @@ SHARDS = [f"{part}/*-of-*.safetensors" for part in WEIGHTS]
 class Parts:
     """The parts of a pipeline, frozen, in evaluation mode, on one device.
 
+    loaded: what was asked for beside the name that changes what they compute, see `editing.loading`.
     (Any: diffusers' classes do not tell a type checker what they are.)
     """
 
@@ -52,6 +54,7 @@ class Parts:
     tokenizer_2: Any = None
     zero_null: bool = False  # see reading.Reader
     tiny: Any = None  # AutoencoderTiny, for previews and drafts
+    loaded: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def device(self) -> torch.device:

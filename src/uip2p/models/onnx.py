@@ -179,5 +179,5 @@ def load_onnx(folder: Path, runtime: str | None = None) -> folders.Parts:
     tokenizer = folders.load_tokenizer(folder / "tokenizer", text.vocab_size)
     scheduler = folders.load_scheduler(folder / "scheduler", read_json(folder / "model_index.json"))
     default = folders.unet_size(unet) * 2 ** (len(vae.block_out_channels) - 1)
-    settings = load_settings(folder, Settings(image_size=default))
-    return folders.Parts(unet, autoencoder, text_encoder, tokenizer, scheduler, settings, str(folder))
+    settings, loaded = load_settings(folder, Settings(image_size=default)), {"runtime": runtime, "dtype": "fp32"}
+    return folders.Parts(unet, autoencoder, text_encoder, tokenizer, scheduler, settings, str(folder), loaded=loaded)
