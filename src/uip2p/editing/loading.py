@@ -16,8 +16,9 @@ from uip2p.errors import UserError, first_line
 from uip2p.models import hub
 from uip2p.models.attention import tappable
 from uip2p.models.fast import fast
-from uip2p.models.folder import DTYPES, Parts, load_pipeline, load_tiny_decoder, quiet, stock_pipeline
+from uip2p.models.folder import load_pipeline, load_tiny_decoder, quiet
 from uip2p.models.lora import FILE, apply_lora, lora_shapes
+from uip2p.models.parts import DTYPES, Parts, stock_pipeline
 from uip2p.models.settings import load_settings
 from uip2p.models.widen import widen_conv_in
 

@@ -25,9 +25,10 @@ from uip2p.learning.randomness import Draw
 from uip2p.learning.train_config import TrainConfig
 from uip2p.models import full_size, hub
 from uip2p.models.clip import Clip, LatentClip, reads_latents
-from uip2p.models.folder import check_fit, resolve
+from uip2p.models.folder import resolve
 from uip2p.models.latent_editor import LatentEditor
 from uip2p.models.lora import LoraConfig
+from uip2p.models.parts import check_fit
 from uip2p.models.pickles import refuse_pickle
 from uip2p.models.settings import Settings, read_json
 from uip2p.models.widen import widen_conv_in

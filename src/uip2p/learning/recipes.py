@@ -26,7 +26,7 @@ from uip2p.learning.paired import PairedConfig, PairedObjective
 from uip2p.learning.trainer import TrainConfig
 from uip2p.models import hub
 from uip2p.models.clip import ClipConfig, build_clip, build_latent_clip, load_clip
-from uip2p.models.folder import DTYPES, Settings, load_autoencoder, load_pipeline, load_tiny_decoder, quiet
+from uip2p.models.folder import Settings, load_autoencoder, load_pipeline, load_tiny_decoder, quiet
 from uip2p.models.latent_editor import LatentEditor
 from uip2p.models.lora import LoraConfig
 from uip2p.models.miniature import (
@@ -38,6 +38,7 @@ from uip2p.models.miniature import (
     build_text_encoder,
     build_unet,
 )
+from uip2p.models.parts import DTYPES
 from uip2p.models.tokenizer import build_tokenizer
 from uip2p.models.widen import widen_conv_in
 from uip2p.scenes.language import vocabulary

@@ -18,15 +18,16 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from uip2p.errors import UserError, first_line
-from uip2p.models import folder as folders
 from uip2p.models import hub
 from uip2p.models.original_layout import OPEN_CLIP_XL, TEXT, UNET, from_original, to_original
+from uip2p.models.parts import Parts, check_fit, load_scheduler, load_tokenizer, stock_pipeline, unet_size
+from uip2p.models.quiet import quiet
 from uip2p.models.settings import SETTINGS_FILE, Settings, load_settings, read_json, save_settings
 
 CONFIGS = ["model_index.json", SETTINGS_FILE, "tokenizer*/*", "*/*.json"]
 
 
-def load_single_file(path: Path, dtype: torch.dtype = torch.float32) -> folders.Parts:
+def load_single_file(path: Path, dtype: torch.dtype = torch.float32) -> Parts:
     """Parts of a single file; see `folder.load_pipeline`. UserError: a tensor missing or of another shape, by name."""
     if not path.is_file():
         raise UserError(f"{path}: there is no such file.")
@@ -64,7 +65,7 @@ def load_single_file(path: Path, dtype: torch.dtype = torch.float32) -> folders.
 
     def text(part: str, model_class: Any) -> Any:
         settings: Any = CLIPTextConfig(**shape(part))
-        with folders.quiet():
+        with quiet():
             return build(part, model_class(settings))
 
     unet = UNet2DConditionModel.from_config({**shape("unet"), "in_channels": stem.shape[1]})
@@ -73,19 +74,19 @@ def load_single_file(path: Path, dtype: torch.dtype = torch.float32) -> folders.
     second: dict[str, Any] = {}
     if xl:
         encoder_2 = text("text_encoder_2", CLIPTextModelWithProjection)
-        tokenizer_2 = folders.load_tokenizer(config / "tokenizer_2", encoder_2.config.vocab_size)
+        tokenizer_2 = load_tokenizer(config / "tokenizer_2", encoder_2.config.vocab_size)
         zero_null = bool(index.get("force_zeros_for_empty_prompt", True))
         second = {"text_encoder_2": encoder_2, "tokenizer_2": tokenizer_2, "zero_null": zero_null}
-    folders.check_fit(path, unet, vae, encoder, second.get("text_encoder_2"))
-    tokenizer = folders.load_tokenizer(config / "tokenizer", encoder.config.vocab_size)
-    scheduler = folders.load_scheduler(config / "scheduler", index)
-    size = folders.unet_size(unet) * 2 ** (len(vae.config.block_out_channels) - 1)
+    check_fit(path, unet, vae, encoder, second.get("text_encoder_2"))
+    tokenizer = load_tokenizer(config / "tokenizer", encoder.config.vocab_size)
+    scheduler = load_scheduler(config / "scheduler", index)
+    size = unet_size(unet) * 2 ** (len(vae.config.block_out_channels) - 1)
     settings = load_settings(config, Settings(image_size=size))
-    return folders.Parts(unet, vae, encoder, tokenizer, scheduler, settings, str(path), **second)
+    return Parts(unet, vae, encoder, tokenizer, scheduler, settings, str(path), **second)
 
 
 def save_single_file(
-    parts: folders.Parts, path: Path, dtype: torch.dtype, notes: Mapping[str, str], beside: Path | None = None
+    parts: Parts, path: Path, dtype: torch.dtype, notes: Mapping[str, str], beside: Path | None = None
 ) -> None:
     """The whole editor as one file, and beside it a folder of its name with the configurations and the tokenizer, which
     `load_single_file` and diffusers' `from_single_file(…, config=folder)` take. notes: into the file's metadata.
@@ -98,7 +99,7 @@ def save_single_file(
     }
     tensors: dict[str, Tensor] = {name: t.to(dtype).clone() for name, t in to_original(models).items()}
     beside = beside or path.with_suffix("")
-    pipeline = folders.stock_pipeline(parts)
+    pipeline = stock_pipeline(parts)
     pipeline.save_config(beside)
     for part, model in models.items():
         if model is not None:
