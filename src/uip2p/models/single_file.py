@@ -24,28 +24,35 @@ from uip2p.models.parts import Parts, check_fit, load_scheduler, load_tokenizer,
 from uip2p.models.quiet import quiet
 from uip2p.models.settings import SETTINGS_FILE, Settings, load_settings, read_json, save_settings
 
+STEM = f"{UNET}input_blocks.0.0.weight"
 CONFIGS = ["model_index.json", SETTINGS_FILE, "tokenizer*/*", "*/*.json"]
 
 
-def load_single_file(path: Path, dtype: torch.dtype = torch.float32) -> Parts:
-    """Parts of a single file; see `folder.load_pipeline`. UserError: a tensor missing or of another shape, by name."""
+def is_xl(path: Path) -> bool:
+    """Whether a single file is SDXL's, by its tensors' names; else it is Stable Diffusion 1's. UserError: neither."""
     if not path.is_file():
         raise UserError(f"{path}: there is no such file.")
     try:
         with safe_open(path, "pt") as file:
             names = set(file.keys())
-            tensors = {name: file.get_tensor(name) for name in names if not name.startswith("model_ema.")}
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: cannot be read as safetensors ({first_line(error)}). Copy it again.") from error
-    stem = tensors.get(f"{UNET}input_blocks.0.0.weight")
-    if stem is None:
+    if STEM not in names:
         raise UserError(
-            f"{path}: the tensor '{UNET}input_blocks.0.0.weight' is missing, so this is no Stable Diffusion in the "
-            "original layout. Give such a file, or a diffusers folder."
+            f"{path}: the tensor '{STEM}' is missing, so this is no Stable Diffusion in the original layout. Give such "
+            "a file, or a diffusers folder."
         )
-    xl = f"{OPEN_CLIP_XL}ln_final.weight" in tensors
-    if not xl and f"{TEXT}final_layer_norm.weight" not in tensors:
+    xl = f"{OPEN_CLIP_XL}ln_final.weight" in names
+    if not xl and f"{TEXT}final_layer_norm.weight" not in names:
         raise UserError(f"{path}: its text encoder is neither Stable Diffusion 1's nor SDXL's. Use one of these.")
+    return xl
+
+
+def load_single_file(path: Path, dtype: torch.dtype = torch.float32) -> Parts:
+    """Parts of a single file; see `folder.load_pipeline`. UserError: a tensor missing or of another shape, by name."""
+    xl = is_xl(path)
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys() if not name.startswith("model_ema.")}  # noqa: SIM118
     beside = path.with_suffix("")
     put = f"name the folder {beside}"
     config = beside if beside.is_dir() else hub.download(hub.SDXL if xl else hub.SD15, CONFIGS, put)
@@ -68,7 +75,7 @@ def load_single_file(path: Path, dtype: torch.dtype = torch.float32) -> Parts:
         with quiet():
             return build(part, model_class(settings))
 
-    unet = UNet2DConditionModel.from_config({**shape("unet"), "in_channels": stem.shape[1]})
+    unet = UNet2DConditionModel.from_config({**shape("unet"), "in_channels": tensors[STEM].shape[1]})
     unet, vae = build("unet", unet), build("vae", AutoencoderKL.from_config(shape("vae")))
     encoder = text("text_encoder", CLIPTextModel)
     second: dict[str, Any] = {}
