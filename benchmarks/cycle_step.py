@@ -37,7 +37,7 @@ from torch import Tensor, nn
 from uip2p.learning.cycle import CycleConfig, CycleObjective
 from uip2p.learning.randomness import Draw
 from uip2p.models.attention import tappable
-from uip2p.models.fast import ConvolutionLinear, mkl_is_slow
+from uip2p.models.fast import ConvolutionLinear, FrugalConv2d, mkl_is_slow
 from uip2p.models.settings import Settings
 
 LOSSES = ("direction", "similarity", "attention", "reconstruction")
@@ -46,12 +46,14 @@ Parameters = dict[str, Tensor]
 
 @dataclass
 class Way:
-    """losses: draw → named losses [B]. nhwc: layout of convolutions. fused: AdamW. products: ours, `models/fast.py`."""
+    """losses: draw → named losses [B]. nhwc: layout of convolutions. fused: AdamW. products: ours, and frugal: our
+    convolutions, `models/fast.py`."""
 
     losses: Callable[[Draw], dict[str, Tensor]]
     nhwc: bool = True
     fused: bool = True
     products: bool = False
+    frugal: bool = False
     tiny: nn.Module | None = None
 
 
@@ -100,11 +102,14 @@ class Runner:
         for module in (editor.unet, editor.vae, way.tiny):
             if module is not None:
                 module.to(memory_format=layout)
+        editor.tiny = way.tiny
         linear = ConvolutionLinear if way.products and mkl_is_slow() else nn.Linear
+        convolution = FrugalConv2d if way.frugal else nn.Conv2d
         for module in (*editor.modules(), *self.m.clip.modules()):
             if type(module) in (nn.Linear, ConvolutionLinear):
                 module.__class__ = linear
-        editor.tiny = way.tiny
+            elif type(module) in (nn.Conv2d, FrugalConv2d):
+                module.__class__ = convolution
 
     def faults(self) -> list[str]:
         """In which of the ways that claim the same mathematics it is not the same."""
@@ -134,7 +139,7 @@ def ways_of(models: Models, batch: int, names: list[str]) -> dict[str, Way]:
         return objective(ours, draw).losses
 
     by_plain = Way(lambda draw: plain.losses(rows, draw), nhwc=False, fused=False)
-    exact = Way(cycle, products=True)
+    exact = Way(cycle, products=True, frugal=True)
     ways = {
         "plain": by_plain,
         "tuned": Way(lambda draw: tuned.losses(rows, draw)),
@@ -145,6 +150,7 @@ def ways_of(models: Models, batch: int, names: list[str]) -> dict[str, Way]:
         "no cache": replace(exact, losses=lambda draw: objective(rows, draw).losses),
         "no products": replace(exact, products=False),
         "no nhwc": replace(exact, nhwc=False),
+        "kept inputs": replace(exact, frugal=False),
     }
     if models.tiny is None:
         del ways["lean"]

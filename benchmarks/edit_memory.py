@@ -28,7 +28,7 @@ from PIL import Image
 from uip2p.editing.editor import Editor
 from uip2p.editing.loading import Savers, pick_device, place_parts
 from uip2p.models import full_size
-from uip2p.models.folder import DTYPES, Parts
+from uip2p.models.parts import DTYPES, Parts
 from uip2p.models.quiet import quiet
 from uip2p.models.settings import Settings
 

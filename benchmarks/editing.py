@@ -31,8 +31,9 @@ from uip2p.editing.sampling import noise_generators
 from uip2p.evaluate.report import summarise
 from uip2p.evaluate.scenes_suite import edit_cases, sampling_settings, score, suite_cases
 from uip2p.models import full_size
-from uip2p.models.folder import Parts, load_pipeline, stock_pipeline
+from uip2p.models.folder import load_pipeline
 from uip2p.models.onnx import RUNTIMES, export_onnx, load_onnx
+from uip2p.models.parts import Parts, stock_pipeline
 from uip2p.models.settings import Settings
 
 STEPS = (100, 50, 20, 10, 5, 2, 1)

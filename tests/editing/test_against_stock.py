@@ -9,8 +9,8 @@ from diffusers import HeunDiscreteScheduler, StableDiffusionInstructPix2PixPipel
 from PIL import Image
 from tiny import build_xl_pipeline
 
-from uip2p.editing.editor import SCHEDULERS, Editor
-from uip2p.editing.sampling import noise_generators, sample
+from uip2p.editing.editor import Editor
+from uip2p.editing.sampling import SCHEDULERS, noise_generators, sample
 from uip2p.images import to_tensor
 
 SIZE, TEXT = 32, "make the car blue"

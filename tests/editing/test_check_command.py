@@ -118,13 +118,15 @@ def test_a_folder(run, records, tmp_path):
     assert all(set(one) >= FIGURES | {"candidates"} for one in made)
     assert [one["reverse_instruction"] for one in made] == ["make the car red", "make the dog white"]
     assert (made[0]["caption"], made[0]["edited_caption"]) == (CAPTION, "a blue car on a street")
-    # the same command goes on; without a check it is another request, and the bad rows are none any more
+    # the same command goes on; without a check it is another request, for another folder, and the bad rows are none
     assert json.loads(run("--records", records, "-o", out, "--best-of", 2, "--json")[1])["skipped"] == 2
     text = records.read_text().replace("make the dog white", "make the dog red")
     records.write_text(text)
     said = json.loads(run("--records", records, "-o", out, "--best-of", 2, "--json")[1])
     assert (said["edited"], said["skipped"]) == (1, 1)  # other words: another request
-    code, stdout, _ = run("--records", records, "-o", out, "--json", clip=None)
+    code, _, stderr = run("--records", records, "-o", out, "--json", clip=None)
+    assert code == 2 and "holds pictures made with check True (now the default), best_of 2 (now the default)" in stderr
+    code, stdout, _ = run("--records", records, "-o", tmp_path / "unchecked", "--json", clip=None)
     assert code == 0 and json.loads(stdout)["edited"] == 4
 
 

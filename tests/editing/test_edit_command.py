@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 from PIL import Image
 
 from uip2p.cli import main
@@ -133,7 +134,7 @@ def test_a_folder_gives_what_each_picture_gives_alone(run, records, tiny_folder,
             assert np.abs(np.asarray(load_image(out / row["file_name"])) - expected).max() <= 1
 
 
-def test_what_is_done_is_skipped_and_another_request_is_done_again(run, records, tmp_path):
+def test_what_is_done_is_skipped_and_a_row_that_asks_for_something_else_is_done_again(run, records, tmp_path):
     out = tmp_path / "out"
     assert run("--records", records, "-o", out)[0] == 0
     times = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
@@ -146,7 +147,36 @@ def test_what_is_done_is_skipped_and_another_request_is_done_again(run, records,
     again = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
     assert {path.name for path in again if again[path] != times[path]} == {"a.png", "e.png"}
     assert json.loads(run("--records", records, "-o", out, "--json")[1])["skipped"] == 5
-    assert json.loads(run("--records", records, "-o", out, "--json", "--seed", 1)[1])["edited"] == 5
+    records.write_text(records.read_text().replace("remove the car", "remove the dog", 1))
+    assert json.loads(run("--records", records, "-o", out, "--json")[1])["edited"] == 1
+
+
+@pytest.mark.filterwarnings("ignore:.* on the CPU")
+def test_a_folder_of_another_request_is_left_alone(run, records, tiny_copy, tmp_path):
+    """Whatever makes another picture of the same row is named; how it is computed is free."""
+    records.write_text(records.read_text().splitlines()[0])
+    out, tiny_decoder = tmp_path / "out", tmp_path / "taesd"
+    tiny.build_tiny_decoder().save_pretrained(tiny_decoder)
+    assert run("--records", records, "-o", out, model=tiny_copy)[0] == 0
+    before = made(out), (out / DONE_FILE).read_text()
+    for more, says in (
+        (["--dtype", "bf16"], "dtype fp32 (now bf16)"), (["--seed", 1], "seed 0 (now 1)"),
+        (["--steps", 2], "steps the default (now 2)"), (["--scheduler", "euler"], "scheduler the default (now euler)"),
+        (["--vae-tiling"], "vae_tiling False (now True)"),
+        (["--attention-slicing"], "attention_slicing False (now True)"),
+        (["--tiny-decoder", tiny_decoder], "tiny_decoder the default (now taesd@"),
+        (["--check", "--clip", "x"], "check the default (now True), best_of"),
+    ):  # fmt: skip
+        code, _, stderr = run("--records", records, "-o", out, *more, model=tiny_copy)
+        assert code == 2 and f"{out}: holds pictures made with " in stderr and says in stderr, more
+    settings = tiny_copy / "uip2p.json"
+    settings.write_text(settings.read_text().replace('"steps": 3', '"steps": 4'))
+    code, _, stderr = run("--records", records, "-o", out, model=tiny_copy)
+    assert code == 2 and "made with model model@" in stderr, "the same folder, and not the same model"
+    assert (made(out), (out / DONE_FILE).read_text()) == before
+    settings.write_text(settings.read_text().replace('"steps": 4', '"steps": 3'))
+    for more in (["--vae-slicing"], ["--batch-size", 3]):
+        assert "1 already there" in run("--records", records, "-o", out, *more, model=tiny_copy)[1]
 
 
 def test_bad_rows_are_reported_and_the_rest_is_done(run, records, closed_folder, tmp_path):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tiny
 
-from uip2p.editing.editor import SCHEDULERS, Editor
+from uip2p.editing.editor import Editor
+from uip2p.editing.sampling import SCHEDULERS
 from uip2p.errors import UserError
 
 TEXT = "make the car blue"

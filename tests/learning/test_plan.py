@@ -1,5 +1,7 @@
 """The plan counts what a real step really keeps, without loading anything."""
 
+import functools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -20,16 +22,25 @@ def tables(models, *more):  # noqa: F811
     return read_recipe("sd15-ip2p", own)
 
 
+@pytest.fixture(scope="module")
+def planned(models):  # noqa: F811
+    """Overrides → the plan, counted once."""
+
+    @functools.cache
+    def plan(*more):
+        data, editor, loss, train = read_cycle("sd15-ip2p", tables(models, *more))
+        return make_plan(editor, loss, train, data.size, str)
+
+    return plan
+
+
 WAYS = {"all": [], "again": ["model.checkpointing=true"], "lora": ["model.lora.rank=4"]}
 
 
 @pytest.mark.parametrize("more", WAYS.values(), ids=WAYS)
-def test_it_counts_what_a_real_step_keeps(models, tmp_path, more):  # noqa: F811
-    recipe = tables(models, *more)
-    data, editor, loss, train = read_cycle("sd15-ip2p", recipe)
-    plan = make_plan(editor, loss, train, data.size, str)
-
-    run = build("sd15-ip2p", recipe, tmp_path, models / "data")
+def test_it_counts_what_a_real_step_keeps(models, planned, tmp_path, more):  # noqa: F811
+    plan = planned(*more)
+    run = build("sd15-ip2p", tables(models, *more), tmp_path, models / "data")
     weights = {parameter.untyped_storage().data_ptr() for parameter in run.objective.parameters()}
     kept = {}
 
@@ -61,19 +72,15 @@ def test_too_little_memory_names_what_helps(models, tmp_path, monkeypatch, capsy
     assert "--set model.checkpointing=true saves" in printed and "--set train.micro_batch=3 saves" in printed
 
 
-def test_measured_speed_gives_the_hours(models):  # noqa: F811
-    data, editor, loss, train = read_cycle("sd15-ip2p", tables(models))
-    said = describe(make_plan(editor, loss, train, data.size, str), speed=100.0)
+def test_measured_speed_gives_the_hours(planned):
+    said = describe(planned(), speed=100.0)
     assert "23.5 hours for 8,448,000 pictures" in said and "at the speed measured so far" in said
 
 
-def test_sharding_divides_what_the_learning_networks_hold(models, monkeypatch):  # noqa: F811
-    def memory(*more):
-        data, editor, loss, train = read_cycle("sd15-ip2p", tables(models, "model.lora.rank=4", *more))
-        return make_plan(editor, loss, train, data.size, str)
-
+def test_sharding_divides_what_the_learning_networks_hold(planned, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    whole, shared = memory(), memory("train.shard=true")
+    whole = planned("model.lora.rank=4")
+    shared = replace(whole, train=replace(whole.train, shard=True))
     for name in ("weights", "gradients", "moments", "averages"):
         assert shared.memory()[name] == whole.memory()[name] / 2
     saved = whole.memory()["frozen weights"] - shared.memory()["frozen weights"]

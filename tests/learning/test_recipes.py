@@ -47,9 +47,11 @@ TINY = {
 TINY["mini-judge"] = TINY["mini-clip"]
 
 
-def train(recipe: str, root, *more: str) -> int:
+def train(recipe: str, root, *more: str, out=None) -> int:
     overrides = [*FEW, *TINY.get(recipe, ()), *more]
-    return main(["train", "--recipe", recipe, "--root", str(root), *(f"--set={override}" for override in overrides)])
+    to = [] if out is None else ["--out", str(out)]
+    sets = [f"--set={override}" for override in overrides]
+    return main(["train", "--recipe", recipe, "--root", str(root), *to, *sets])
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +123,14 @@ def test_every_recipe_says_what_runs_it_and_what_it_is(name):
 def test_a_wrong_setting_is_named(root, override, message, capsys):
     assert train("mini-cycle", root, override) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("recipe", ["mini-autoencoder", "mini-clip", "mini-base", "mini-paired"])
+def test_only_what_the_cycle_trains_is_sharded(root, tmp_path, recipe, capsys):
+    """Said before anything is written, whatever else is wrong (two of these have another optimizer too)."""
+    out = tmp_path / "run"
+    assert train(recipe, root, "train.shard=true", out=out) == 2
+    assert "train.shard is for cycle recipes" in capsys.readouterr().err and not out.exists()
 
 
 def test_a_missing_stage_and_a_missing_recipe_are_named(tmp_path):

@@ -16,7 +16,9 @@ from uip2p.editing.editor import Edited, Editor
 from uip2p.editing.instructions import check_instruction
 from uip2p.editing.reversibility import Check, Words, check_words, load_encoder
 from uip2p.errors import UserError
+from uip2p.evaluate.rows import identity
 from uip2p.images import WRITERS, load_image, save_image, write_atomic
+from uip2p.models.folder import SHIPPED
 
 # What a row may say for a check, named as in `EditRecord`; each is left to the grammar where it does not
 WORDS = {"reverse": "reverse_instruction", "caption": "caption", "edited_caption": "edited_caption"}
@@ -48,13 +50,16 @@ def edit_records(
 ) -> Summary:
     """Edits the pictures of an imagefolder: `file_name` (beside the records) and `instruction` of every row.
 
-    Outputs are named as the inputs (a format we do not write becomes .png). A picture whose output is there, made
-    with the same request, is skipped. options: those of `Editor.edit`; for a check, `reverse_instruction`, `caption`
-    and `edited_caption` are taken from the rows that have them. UserError: unreadable records, full disk.
+    Outputs are named as the inputs (a format we do not write becomes .png). A picture whose output is there, made of
+    the same row, is skipped. options: those of `Editor.edit`; for a check, `reverse_instruction`, `caption` and
+    `edited_caption` are taken from the rows that have them. UserError: unreadable records, full disk; `out` holds
+    results of another model or of other options.
     """
     records, out = Path(records), Path(out)
     checked = bool(options.get("check")) or options.get("best_of", 1) != 1
     rows, failed = read_rows(records, checked)
+    request = {**what_was_loaded(editor), **options}
+    done = _read_done(out / DONE_FILE, request)
     if checked:
         load_encoder(options.get("clip"), editor)  # before any picture is made
     if out.resolve() == records.parent.resolve():
@@ -64,9 +69,7 @@ def edit_records(
     except OSError as error:
         raise UserError(f"{out}: this folder cannot be made ({error.strerror}). Give another one.") from error
 
-    done = _read_done(out / DONE_FILE)
-    request = {"model": editor.parts.name, **options}
-    todo = [row for row in rows if done.get(row.output) != _asked(row, request) or not (out / row.output).is_file()]
+    todo = [row for row in rows if done.get(row.output) != _asked(row) or not (out / row.output).is_file()]
     summary = Summary(0, len(rows) - len(todo), failed)
     ready = _load(todo, records.parent, editor, failed, checked)
     with tqdm(total=len(todo), unit=" pictures", disable=True if quiet else None) as bar:
@@ -159,7 +162,7 @@ def _save(row: Row, edited: Edited, out: Path, request: dict[str, Any]) -> None:
     path = out / row.output
     path.parent.mkdir(parents=True, exist_ok=True)
     save_image(edited.image, path)
-    made = {"output": row.output, "asked": _asked(row, request), **asdict_without_image(edited)}
+    made = {"output": row.output, "asked": _asked(row), "request": request, **asdict_without_image(edited)}
     try:
         with open(out / DONE_FILE, "a", encoding="utf-8") as file:
             file.write(json.dumps(made, ensure_ascii=False) + "\n")
@@ -185,22 +188,39 @@ def _figures(check: Check) -> dict[str, Any]:
     return {name: getattr(check, name) for name in ("seed", "reversibility", "direction", "score")}
 
 
-def _asked(row: Row, request: dict[str, Any]) -> dict[str, Any]:
+def _asked(row: Row) -> dict[str, Any]:
     words = {name: text for name, text in asdict(row.words).items() if text is not None}
-    return {"file_name": row.file_name, "instruction": row.instruction, **words, **request}
+    return {"file_name": row.file_name, "instruction": row.instruction, **words}
 
 
-def _read_done(path: Path) -> dict[str, dict[str, Any]]:
-    """output -> what was asked. A line cut short by a kill is dropped, and the file put right."""
+def what_was_loaded(editor: Editor) -> dict[str, Any]:
+    """The model and all that went on it, weights by their fingerprints."""
+    loaded = {"model": editor.parts.name, **editor.parts.loaded}
+    weights = {name: loaded[name] for name in ("model", "lora", "tiny_decoder") if loaded.get(name)}
+    return loaded | {name: identity(SHIPPED.get(str(which), which)) for name, which in weights.items()}
+
+
+def _read_done(path: Path, request: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """output -> what its row asked. A line cut short by a kill is dropped, and the file put right. UserError: a picture
+    was made by another request."""
     if not path.is_file():
         return {}
     done, whole = {}, []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             content = json.loads(line)
-            done[content["output"]] = content["asked"]
-            whole.append(line)
+            output, asked, before = content["output"], content["asked"], dict(content["request"])
         except (ValueError, KeyError, TypeError):
             continue
+        names = [name for name in before | request if before.get(name) != request.get(name)]
+        if names:
+            other = ", ".join(f"{name} {_said(before.get(name))} (now {_said(request.get(name))})" for name in names)
+            raise UserError(f"{path.parent}: holds pictures made with {other}. Ask for the same, or give another -o.")
+        done[output] = asked
+        whole.append(line)
     write_atomic(path, "".join(line + "\n" for line in whole).encode())
     return done
+
+
+def _said(value: Any) -> str:
+    return "the default" if value is None else str(value)

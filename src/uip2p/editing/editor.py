@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import numpy as np
 import torch
 from PIL import Image
@@ -21,20 +20,11 @@ from uip2p.editing.instructions import check_instruction
 from uip2p.editing.loading import Savers, load_editor
 from uip2p.editing.residual import transfer
 from uip2p.editing.reversibility import Check, Encoder, Words, edit_checked
-from uip2p.editing.sampling import noise_generators, sample
+from uip2p.editing.sampling import make_scheduler, noise_generators, sample
 from uip2p.errors import UserError
 from uip2p.images import Source, load_image, to_pil, to_tensor
-from uip2p.models.folder import Parts, check_editor
+from uip2p.models.parts import Parts, check_editor
 
-# lcm makes a picture in 1 to 8 steps (50 at most), of a model that was distilled for it, such as an editor with an
-# LCM-LoRA merged in, at a guidance of 1 to 2. Any model runs with it; one that was not distilled makes worse pictures.
-SCHEDULERS = {
-    "ddim": diffusers.DDIMScheduler,
-    "euler": diffusers.EulerDiscreteScheduler,
-    "euler-ancestral": diffusers.EulerAncestralDiscreteScheduler,
-    "dpm": diffusers.DPMSolverMultistepScheduler,
-    "lcm": diffusers.LCMScheduler,
-}
 VISIBLE = 16  # of 255: a pixel that moved by more has changed
 
 
@@ -141,7 +131,7 @@ class Editor:
     ) -> list[Edited]:
         """Edits pictures of any format and size (see `images.load_image`), in batches; results in the order given.
 
-        image, instruction, seed: one for all, or a list. None: the model's default. scheduler: a name of SCHEDULERS
+        image, instruction, seed: one for all, or a list. None: the model's default. scheduler: a name, see sampling.py,
         or a diffusers scheduler. residual: pictures larger than the model's size keep their own fine detail. A result
         does not depend on the batch it is in. draft: decode by the tiny decoder, in less time and memory, a little
         less finely. progress is called with the number of pictures just finished; on_step after each denoising step of
@@ -172,7 +162,7 @@ class Editor:
             )  # fmt: skip
         if any(value is not None for value in (*words, clip)):
             raise UserError("a reverse instruction, captions and clip are for a check: ask for `check` or `best_of`.")
-        schedule = self._scheduler(scheduler)
+        schedule = make_scheduler(self.parts, scheduler)
 
         sizes = [working_size(picture.size, self.settings.image_size, self.parts.size_multiple) for picture in pictures]
         results: list[Edited | None] = [None] * count
@@ -250,15 +240,6 @@ class Editor:
             if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
                 raise UserError(f"seed is {seed!r}: give a whole number from 0 to 2^63 − 1.")
         return {"steps": steps, "guidance_scale": float(text), "image_guidance_scale": float(image)}
-
-    def _scheduler(self, scheduler: Any) -> Any:
-        """A fresh scheduler: they keep state. A named one takes over the model's noise schedule and prediction type."""
-        scheduler = self.parts.scheduler if scheduler is None else scheduler
-        if not isinstance(scheduler, str):
-            return type(scheduler).from_config(scheduler.config)
-        if scheduler not in SCHEDULERS:
-            raise UserError(f"there is no scheduler '{scheduler}': give one of {', '.join(SCHEDULERS)}.")
-        return SCHEDULERS[scheduler].from_config(self.parts.scheduler.config)
 
 
 @functools.cache

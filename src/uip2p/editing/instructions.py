@@ -6,7 +6,7 @@ import difflib
 import re
 
 from uip2p.errors import UserError
-from uip2p.models.folder import Parts
+from uip2p.models.parts import Parts
 
 
 def check_instruction(instruction: str, parts: Parts) -> str:

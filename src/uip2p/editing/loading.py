@@ -16,8 +16,9 @@ from uip2p.errors import UserError, first_line
 from uip2p.models import hub
 from uip2p.models.attention import tappable
 from uip2p.models.fast import fast
-from uip2p.models.folder import DTYPES, Parts, load_pipeline, load_tiny_decoder, quiet, stock_pipeline
+from uip2p.models.folder import load_pipeline, load_tiny_decoder, quiet
 from uip2p.models.lora import FILE, apply_lora, lora_shapes
+from uip2p.models.parts import DTYPES, Parts, stock_pipeline
 from uip2p.models.settings import load_settings
 from uip2p.models.widen import widen_conv_in
 
@@ -59,7 +60,7 @@ def load_editor(
     savers: Savers | None = None,
     runtime: str | None = None,
 ) -> Parts:
-    """See `Editor.from_pretrained`."""
+    """See `Editor.from_pretrained`. What was asked for and may change a result is in `Parts.loaded`."""
     savers, place, kind = savers or Savers(), pick_device(device), pick_dtype(dtype)
     if savers.offload and place.type == "cpu":
         raise UserError("offload moves networks between a GPU and the CPU, and the device is the CPU: leave it out.")
@@ -68,17 +69,22 @@ def load_editor(
     if not isinstance(parts.unet, nn.Module):
         if kind != torch.float32 or lora is not None or tiny_decoder is not None or savers != Savers():
             raise UserError(f"{name}: ONNX runs as it was exported, fp32: leave out dtype, LoRA, tiny decoder, savers.")
-        return parts
+        return replace(parts, loaded={"model": str(name), **parts.loaded})
     if runtime is not None:
         raise UserError(f"{name}: runtime '{runtime}' is for ONNX: export it first (uip2p export --format onnx).")
-    if lora is not None:
-        parts = with_lora(parts, find_lora(lora))
+    file = None if lora is None else find_lora(lora)
+    if file is not None:
+        parts = with_lora(parts, file)
     if tiny_decoder is not None:
         parts = replace(parts, tiny=fitting_decoder(tiny_decoder, parts, kind))
     if kind == torch.float16 and parts.text_encoder_2 is not None and parts.vae.config.force_upcast:
         with quiet():
             parts.vae.float()  # SDXL's own overflows in fp16; its config says so, and stock pipelines do the same
-    return place_parts(parts, place, savers)
+    loaded = {
+        "model": str(name), "dtype": name_of(kind), "lora": file, "tiny_decoder": tiny_decoder,
+        "attention_slicing": savers.attention_slicing, "vae_tiling": savers.vae_tiling,
+    }  # fmt: skip
+    return place_parts(replace(parts, loaded=loaded), place, savers)
 
 
 def place_parts(parts: Parts, device: torch.device, savers: Savers) -> Parts:
@@ -191,16 +197,21 @@ def pick_dtype(dtype: str | torch.dtype) -> torch.dtype:
     return found
 
 
+def name_of(dtype: torch.dtype) -> str:
+    return next((name for name, known in DTYPES.items() if known == dtype), str(dtype))
+
+
 def check_dtype(device: torch.device, dtype: torch.dtype) -> None:
     """Does what the networks do, at the smallest size. UserError: the device cannot. On the CPU half precision runs,
     for most of them by conversion: a warning."""
-    name = next((name for name, known in DTYPES.items() if known == dtype), str(dtype))
     try:
         x = torch.ones(1, 4, 4, 4, device=device, dtype=dtype)
         x = F.group_norm(F.silu(F.conv2d(x, x, padding=1)), 1)
         x = x.flatten(2)
         F.linear(F.scaled_dot_product_attention(x, x, x), x[0]).sum().item()
     except (RuntimeError, NotImplementedError) as error:
-        raise UserError(f"the device '{device}' does not compute in {name} ({first_line(error)}): use fp32.") from error
+        kind = name_of(dtype)
+        raise UserError(f"the device '{device}' does not compute in {kind} ({first_line(error)}): use fp32.") from error
     if device.type == "cpu" and dtype != torch.float32:
-        warnings.warn(f"{name} on the CPU takes half the memory of fp32, and on most machines more time.", stacklevel=4)
+        text = f"{name_of(dtype)} on the CPU takes half the memory of fp32, and on most machines more time."
+        warnings.warn(text, stacklevel=4)

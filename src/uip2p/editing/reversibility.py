@@ -22,7 +22,8 @@ from uip2p.errors import UserError
 from uip2p.images import to_tensor
 from uip2p.learning.losses import direction_loss, root_mean_square
 from uip2p.models.clip import Clip, load_clip
-from uip2p.models.folder import ASSETS, SHIPPED, Parts
+from uip2p.models.folder import ASSETS, SHIPPED
+from uip2p.models.parts import Parts
 from uip2p.scenes.reverse import Question, readings, reverse_of, tell
 
 if TYPE_CHECKING:

@@ -41,7 +41,8 @@ from uip2p.evaluate.rows import append_rows, commit, digest, fingerprint, noise_
 from uip2p.evaluate.scenes_suite import sampling_settings
 from uip2p.images import write_atomic
 from uip2p.models.clip import Clip, load_clip
-from uip2p.models.folder import WEIGHTS, resolve
+from uip2p.models.folder import resolve
+from uip2p.models.parts import WEIGHTS
 from uip2p.models.settings import save_settings
 from uip2p.scenes.answers import Answer
 from uip2p.scenes.world import World

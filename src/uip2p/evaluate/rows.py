@@ -11,17 +11,24 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-WEIGHTS_AND_CONFIGURATION = (".json", ".safetensors", ".txt")
+WEIGHTS_AND_CONFIGURATION = (".json", ".safetensors", ".txt", ".onnx", ".data")
 
 
 def digest(settings: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:24]
 
 
+def identity(reference: str | Path) -> str:
+    """A model's name and, of a folder or a file, its fingerprint; a hub id as it is."""
+    path = Path(reference)
+    return f"{path.name}@{fingerprint(path)}" if path.exists() else str(reference)
+
+
 def fingerprint(folder: Path) -> str:
-    """Hash of a model's weights and configuration: the same model elsewhere, or renamed, is the same model."""
+    """Hash of a model's weights and configuration, in a folder or a file: the same model elsewhere, or renamed, is the
+    same model."""
     hashed = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
+    for path in [folder] if folder.is_file() else sorted(folder.rglob("*")):
         if path.suffix in WEIGHTS_AND_CONFIGURATION and path.is_file():
             with path.open("rb") as file:
                 content = hashlib.file_digest(file, "sha256")

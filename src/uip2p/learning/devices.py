@@ -38,9 +38,9 @@ def check_devices(config: TrainConfig, objective: Any, devices: int) -> None:
         raise UserError(f"batch_size must be at least accumulate × devices, {parts}, got {config.batch_size}.")
     if not config.shard:
         return
+    if not hasattr(objective, "networks"):  # first: to an objective that cannot, no other setting helps
+        raise UserError("train.shard is for cycle recipes; what this one trains fits any device. Leave it out.")
     if config.batch_size % devices:
         raise UserError(f"with train.shard batch_size must be a multiple of the {devices} devices.")
     if config.optimizer != "adamw":
         raise UserError(f'train.shard goes with optimizer "adamw", not "{config.optimizer}".')
-    if not hasattr(objective, "networks"):
-        raise UserError("train.shard is for cycle recipes; what this one trains fits any device. Leave it out.")

@@ -16,17 +16,18 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from uip2p.errors import UserError
 from uip2p.learning.counting import count_step
 from uip2p.learning.cycle import CycleConfig, CycleObjective
 from uip2p.learning.train_config import TrainConfig
 from uip2p.models import full_size, hub
 from uip2p.models.clip import Clip, LatentClip, reads_latents
-from uip2p.models.folder import check_fit, resolve
+from uip2p.models.folder import resolve
 from uip2p.models.latent_editor import LatentEditor
 from uip2p.models.lora import LoraConfig
+from uip2p.models.parts import check_fit
 from uip2p.models.pickles import refuse_pickle
 from uip2p.models.settings import Settings, read_json
+from uip2p.models.single_file import is_xl
 from uip2p.models.widen import widen_conv_in
 
 GB = 1e9
@@ -134,11 +135,9 @@ def _shapes(base: str) -> dict[str, Any]:
         }
     refuse_pickle(Path(base))
     if base.endswith(".safetensors"):
-        folder = Path(base).with_suffix("")
-        if not Path(base).is_file():
-            raise UserError(f"{base}: there is no such file.")
-        if not folder.is_dir():  # a single file alone is one of the two; plan for the larger if it is large
-            return _shapes(hub.SDXL if Path(base).stat().st_size > 5 * GB else hub.SD15)
+        folder, xl = Path(base).with_suffix(""), is_xl(Path(base))
+        if not folder.is_dir():  # a single file alone has the shape of one of the two
+            return _shapes(hub.SDXL if xl else hub.SD15)
     else:
         folder = Path(_files(base)) if hub.is_hub_id(base) else resolve(base)
     parts = {

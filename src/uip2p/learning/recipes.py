@@ -13,7 +13,7 @@ from torch import nn
 
 from uip2p.config import apply_overrides, check_keys, from_dict, load_toml
 from uip2p.errors import UserError
-from uip2p.evaluate.rows import fingerprint
+from uip2p.evaluate.rows import identity
 from uip2p.learning.autoencode import AutoencodeConfig, AutoencodeObjective
 from uip2p.learning.cache import CachedRecords, is_cache
 from uip2p.learning.contrast import ContrastConfig, ContrastObjective
@@ -26,7 +26,7 @@ from uip2p.learning.paired import PairedConfig, PairedObjective
 from uip2p.learning.trainer import TrainConfig
 from uip2p.models import hub
 from uip2p.models.clip import ClipConfig, build_clip, build_latent_clip, load_clip
-from uip2p.models.folder import DTYPES, Settings, load_autoencoder, load_pipeline, load_tiny_decoder, quiet
+from uip2p.models.folder import Settings, load_autoencoder, load_pipeline, load_tiny_decoder, quiet
 from uip2p.models.latent_editor import LatentEditor
 from uip2p.models.lora import LoraConfig
 from uip2p.models.miniature import (
@@ -38,6 +38,7 @@ from uip2p.models.miniature import (
     build_text_encoder,
     build_unet,
 )
+from uip2p.models.parts import DTYPES
 from uip2p.models.tokenizer import build_tokenizer
 from uip2p.models.widen import widen_conv_in
 from uip2p.models.words import adopt, frequent_words, teach
@@ -289,14 +290,9 @@ def _needed(own: Own | None) -> Own:
 
 
 def cache_key(config: EditorConfig, data: DataConfig, look: Callable[[str], str]) -> dict[str, Any]:
-    """What a cache depends on: the models whose answers it keeps, by name and, of folders, by weights; the size."""
-
-    def named(reference: str) -> str:
-        name = look(reference)
-        return f"{Path(name).name}@{fingerprint(Path(name))}" if Path(name).is_dir() else name
-
-    vae, clips = named(config.vae) if config.vae else "", [named(reference) for reference in config.clips]
-    return {"base": named(config.base), "vae": vae, "clips": clips, "size": data.size}
+    """What a cache depends on: the models whose answers it keeps, by name and weights; the size."""
+    vae, clips = identity(look(config.vae)) if config.vae else "", [identity(look(each)) for each in config.clips]
+    return {"base": identity(look(config.base)), "vae": vae, "clips": clips, "size": data.size}
 
 
 def _paired(read: Callable, look: Callable[[str], str], own: Own | None):

@@ -10,9 +10,10 @@ import torch
 
 from uip2p.errors import UserError
 from uip2p.learning import checkpoint
-from uip2p.models.folder import DTYPES, Parts, check_editor, load_pipeline, quiet, resolve, stock_pipeline
+from uip2p.models.folder import load_pipeline, quiet, resolve
 from uip2p.models.lora import FILE
 from uip2p.models.onnx import export_onnx
+from uip2p.models.parts import DTYPES, Parts, check_editor, stock_pipeline
 from uip2p.models.settings import SETTINGS_FILE, save_settings
 from uip2p.models.single_file import save_single_file
 

@@ -15,8 +15,9 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from uip2p.learning.diffusion import one_step_estimate
 from uip2p.models.attention import Tap, tappable
 from uip2p.models.fast import fast
-from uip2p.models.folder import load_autoencoder, load_pipeline, quiet, stock_pipeline
+from uip2p.models.folder import load_autoencoder, load_pipeline, quiet
 from uip2p.models.lora import LoraConfig, add_lora, lora_layers, merged, save_lora
+from uip2p.models.parts import stock_pipeline
 from uip2p.models.reading import Reading, ask, read
 from uip2p.models.widen import widen_conv_in
 

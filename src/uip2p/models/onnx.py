@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from uip2p.errors import UserError, first_line
-from uip2p.models import folder as folders
+from uip2p.models.parts import Parts, load_scheduler, load_tokenizer, stock_pipeline, unet_size
+from uip2p.models.quiet import quiet
 from uip2p.models.reading import tokenize
 from uip2p.models.settings import Settings, load_settings, read_json, save_settings
 
@@ -31,7 +32,7 @@ def is_onnx(folder: Path) -> bool:
     return (folder / "unet/model.onnx").is_file()
 
 
-def export_onnx(parts: folders.Parts, folder: Path) -> None:
+def export_onnx(parts: Parts, folder: Path) -> None:
     """Write the four networks, fp32, and what belongs to them. UserError: SDXL, or onnx is not installed."""
     if parts.text_encoder_2 is not None:
         raise UserError(f"{parts.name}: SDXL is not exported to ONNX; give a Stable Diffusion editor.")
@@ -76,7 +77,7 @@ def export_onnx(parts: folders.Parts, folder: Path) -> None:
     for name, (network, inputs, shapes) in examples.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         network.unet, network.vae, network.text_encoder = parts.unet, parts.vae, parts.text_encoder
-        with torch.no_grad(), folders.quiet():
+        with torch.no_grad(), quiet():
             program = torch.onnx.export(
                 network.eval(), inputs, dynamo=True, opset_version=OPSET, dynamic_shapes=shapes, verbose=False
             )
@@ -87,7 +88,7 @@ def export_onnx(parts: folders.Parts, folder: Path) -> None:
     for part in ("unet", "vae"):
         getattr(parts, part).save_config(folder / part)
     parts.text_encoder.config.save_pretrained(folder / "text_encoder")
-    folders.stock_pipeline(parts).save_config(folder)
+    stock_pipeline(parts).save_config(folder)
     save_settings(parts.settings, folder)
 
 
@@ -159,7 +160,7 @@ class OnnxAutoencoder:
         return SimpleNamespace(sample=self.decoder.run(latents))
 
 
-def load_onnx(folder: Path, runtime: str | None = None) -> folders.Parts:
+def load_onnx(folder: Path, runtime: str | None = None) -> Parts:
     """Parts of a folder that `export_onnx` wrote. runtime: of RUNTIMES, onnxruntime where None. UserError: there is no
     such runtime, or a file is missing or damaged."""
     runtime = runtime or "onnxruntime"
@@ -176,8 +177,8 @@ def load_onnx(folder: Path, runtime: str | None = None) -> folders.Parts:
     text_encoder = OnnxTextEncoder(folder / "text_encoder/model.onnx", text, runtime)
     unet = OnnxUnet(folder / "unet/model.onnx", config("unet"), runtime)
     autoencoder = OnnxAutoencoder(folder, vae, runtime)
-    tokenizer = folders.load_tokenizer(folder / "tokenizer", text.vocab_size)
-    scheduler = folders.load_scheduler(folder / "scheduler", read_json(folder / "model_index.json"))
-    default = folders.unet_size(unet) * 2 ** (len(vae.block_out_channels) - 1)
-    settings = load_settings(folder, Settings(image_size=default))
-    return folders.Parts(unet, autoencoder, text_encoder, tokenizer, scheduler, settings, str(folder))
+    tokenizer = load_tokenizer(folder / "tokenizer", text.vocab_size)
+    scheduler = load_scheduler(folder / "scheduler", read_json(folder / "model_index.json"))
+    default = unet_size(unet) * 2 ** (len(vae.block_out_channels) - 1)
+    settings, loaded = load_settings(folder, Settings(image_size=default)), {"runtime": runtime, "dtype": "fp32"}
+    return Parts(unet, autoencoder, text_encoder, tokenizer, scheduler, settings, str(folder), loaded=loaded)

@@ -18,33 +18,41 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from uip2p.errors import UserError, first_line
-from uip2p.models import folder as folders
 from uip2p.models import hub
 from uip2p.models.original_layout import OPEN_CLIP_XL, TEXT, UNET, from_original, to_original
+from uip2p.models.parts import Parts, check_fit, load_scheduler, load_tokenizer, stock_pipeline, unet_size
+from uip2p.models.quiet import quiet
 from uip2p.models.settings import SETTINGS_FILE, Settings, load_settings, read_json, save_settings
 
+STEM = f"{UNET}input_blocks.0.0.weight"
 CONFIGS = ["model_index.json", SETTINGS_FILE, "tokenizer*/*", "*/*.json"]
 
 
-def load_single_file(path: Path, dtype: torch.dtype = torch.float32) -> folders.Parts:
-    """Parts of a single file; see `folder.load_pipeline`. UserError: a tensor missing or of another shape, by name."""
+def is_xl(path: Path) -> bool:
+    """Whether a single file is SDXL's, by its tensors' names; else it is Stable Diffusion 1's. UserError: neither."""
     if not path.is_file():
         raise UserError(f"{path}: there is no such file.")
     try:
         with safe_open(path, "pt") as file:
             names = set(file.keys())
-            tensors = {name: file.get_tensor(name) for name in names if not name.startswith("model_ema.")}
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: cannot be read as safetensors ({first_line(error)}). Copy it again.") from error
-    stem = tensors.get(f"{UNET}input_blocks.0.0.weight")
-    if stem is None:
+    if STEM not in names:
         raise UserError(
-            f"{path}: the tensor '{UNET}input_blocks.0.0.weight' is missing, so this is no Stable Diffusion in the "
-            "original layout. Give such a file, or a diffusers folder."
+            f"{path}: the tensor '{STEM}' is missing, so this is no Stable Diffusion in the original layout. Give such "
+            "a file, or a diffusers folder."
         )
-    xl = f"{OPEN_CLIP_XL}ln_final.weight" in tensors
-    if not xl and f"{TEXT}final_layer_norm.weight" not in tensors:
+    xl = f"{OPEN_CLIP_XL}ln_final.weight" in names
+    if not xl and f"{TEXT}final_layer_norm.weight" not in names:
         raise UserError(f"{path}: its text encoder is neither Stable Diffusion 1's nor SDXL's. Use one of these.")
+    return xl
+
+
+def load_single_file(path: Path, dtype: torch.dtype = torch.float32) -> Parts:
+    """Parts of a single file; see `folder.load_pipeline`. UserError: a tensor missing or of another shape, by name."""
+    xl = is_xl(path)
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys() if not name.startswith("model_ema.")}  # noqa: SIM118
     beside = path.with_suffix("")
     put = f"name the folder {beside}"
     config = beside if beside.is_dir() else hub.download(hub.SDXL if xl else hub.SD15, CONFIGS, put)
@@ -64,28 +72,28 @@ def load_single_file(path: Path, dtype: torch.dtype = torch.float32) -> folders.
 
     def text(part: str, model_class: Any) -> Any:
         settings: Any = CLIPTextConfig(**shape(part))
-        with folders.quiet():
+        with quiet():
             return build(part, model_class(settings))
 
-    unet = UNet2DConditionModel.from_config({**shape("unet"), "in_channels": stem.shape[1]})
+    unet = UNet2DConditionModel.from_config({**shape("unet"), "in_channels": tensors[STEM].shape[1]})
     unet, vae = build("unet", unet), build("vae", AutoencoderKL.from_config(shape("vae")))
     encoder = text("text_encoder", CLIPTextModel)
     second: dict[str, Any] = {}
     if xl:
         encoder_2 = text("text_encoder_2", CLIPTextModelWithProjection)
-        tokenizer_2 = folders.load_tokenizer(config / "tokenizer_2", encoder_2.config.vocab_size)
+        tokenizer_2 = load_tokenizer(config / "tokenizer_2", encoder_2.config.vocab_size)
         zero_null = bool(index.get("force_zeros_for_empty_prompt", True))
         second = {"text_encoder_2": encoder_2, "tokenizer_2": tokenizer_2, "zero_null": zero_null}
-    folders.check_fit(path, unet, vae, encoder, second.get("text_encoder_2"))
-    tokenizer = folders.load_tokenizer(config / "tokenizer", encoder.config.vocab_size)
-    scheduler = folders.load_scheduler(config / "scheduler", index)
-    size = folders.unet_size(unet) * 2 ** (len(vae.config.block_out_channels) - 1)
+    check_fit(path, unet, vae, encoder, second.get("text_encoder_2"))
+    tokenizer = load_tokenizer(config / "tokenizer", encoder.config.vocab_size)
+    scheduler = load_scheduler(config / "scheduler", index)
+    size = unet_size(unet) * 2 ** (len(vae.config.block_out_channels) - 1)
     settings = load_settings(config, Settings(image_size=size))
-    return folders.Parts(unet, vae, encoder, tokenizer, scheduler, settings, str(path), **second)
+    return Parts(unet, vae, encoder, tokenizer, scheduler, settings, str(path), **second)
 
 
 def save_single_file(
-    parts: folders.Parts, path: Path, dtype: torch.dtype, notes: Mapping[str, str], beside: Path | None = None
+    parts: Parts, path: Path, dtype: torch.dtype, notes: Mapping[str, str], beside: Path | None = None
 ) -> None:
     """The whole editor as one file, and beside it a folder of its name with the configurations and the tokenizer, which
     `load_single_file` and diffusers' `from_single_file(…, config=folder)` take. notes: into the file's metadata.
@@ -98,7 +106,7 @@ def save_single_file(
     }
     tensors: dict[str, Tensor] = {name: t.to(dtype).clone() for name, t in to_original(models).items()}
     beside = beside or path.with_suffix("")
-    pipeline = folders.stock_pipeline(parts)
+    pipeline = stock_pipeline(parts)
     pipeline.save_config(beside)
     for part, model in models.items():
         if model is not None:
