@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from uip2p.datasets import open_records
 from uip2p.errors import UserError
 from uip2p.images import load_image
-from uip2p.instructions.shards import read_edits
+from uip2p.instructions.shards import read_rows
 
 MARKS = ("instruction", "edited_caption", "reverse")
 ROWS, HEIGHT, PICTURE, WIDTH = 10, 190, 260, 1300
@@ -51,7 +51,7 @@ def draw(out: Path, count: int, seed: int, marks: Path, sheets: Path) -> None:
     if marks.exists():
         raise UserError(f"{marks}: is there already, perhaps with marks in it. Name another file.")
     source = open_records(out)
-    rows = list(read_edits(out))
+    rows = list(read_rows(out))
     chosen = sorted(random.Random(seed).sample(range(len(rows)), min(count, len(rows))))
     sheets.mkdir(parents=True, exist_ok=True)
     lines = []

@@ -47,7 +47,7 @@ def fused_attention() -> Iterator[None]:
     The function is exchanged, as backward passes run in threads that no torch function mode reaches.
     """
     plain = functional.scaled_dot_product_attention
-    functional.scaled_dot_product_attention = _attend
+    functional.scaled_dot_product_attention = _attend  # type: ignore[assignment]
     try:
         yield
     finally:
