@@ -239,3 +239,21 @@ def test_real_captions():
     assert {edit.kind for _, edit in edits} == set(KINDS)
     back = [apply(edit.reverse_instruction, " ".join(edit.edited_caption.split())) for _, edit in edits]
     assert all(text is not None and same(text, caption) for text, (caption, _) in zip(back, edits, strict=True))
+
+
+@pytest.mark.parametrize("caption", [
+    "A fireman sprays inside the open hood of small white car",
+    "A man in a yellow shirt and a man in an orange shirt jump in the air",
+])  # fmt: skip
+def test_a_sentence_is_no_title_where_its_verb_was_taken_for_a_noun(caption):
+    styles = [edited for kind, edited, _ in drafts(caption) if kind == "style"]
+    assert styles and all(edited.startswith(caption) for edited in styles)
+
+
+def test_what_someone_wears_is_not_somebody_elses():
+    found = [say(d.forward, Random(0)) for _, _, d in drafts("A lady sitting down and someone with black shorts")]
+    assert found and not any("lady's shorts" in instruction for instruction in found)
+
+
+def test_boxers_may_be_people():
+    assert "replace" not in {kind for kind, _, _ in drafts("Two boxers are in the ring")}

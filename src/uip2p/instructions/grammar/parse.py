@@ -219,6 +219,8 @@ def owner(seen: Scene, thing: Thing) -> Thing | None:
 def holder(seen: Scene, token: Any) -> Thing | None:
     """The thing that a noun is, or that does what a verb says."""
     for _ in range(4):
+        if token.pos_ == "PRON":  # "a lady and someone with black shorts": not the lady's
+            return None
         if token.pos_ in ("NOUN", "PROPN"):
             return seen.at(token.i)
         subject = next((c for c in token.children if c.dep_ in ("nsubj", "nsubjpass")), None)

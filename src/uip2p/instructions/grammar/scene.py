@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from random import Random
+from typing import Any
 
 from uip2p.instructions.grammar.asked import Asked, Draft
-from uip2p.instructions.grammar.parse import COLORS, Scene
+from uip2p.instructions.grammar.parse import COLORS, PERSONS, Scene
 from uip2p.instructions.grammar.tables import table, words
 from uip2p.instructions.grammar.text import NUMBERS, a, append, bare, listed, lower_first, singular_verb, splice
 
@@ -197,6 +198,8 @@ def _titled(seen: Scene, prefix: str) -> str | None:
     if (first.pos_ not in ("DET", "NUM") and first.tag_ not in ("NNS", "PRP$") and first.lower_ not in NUMBERS) or any(
         t.lower_ in _finite_forms() and t.tag_ not in ("VBZ", "VBP", "VBD") for t in seen.doc[1:]):  # fmt: skip
         return None
+    if not finite and any(_misread(t) for t in seen.doc[1:]):
+        return None
     if (not finite and root.pos_ in ("NOUN", "PROPN")) or (not finite and root.tag_ == "VBG"):
         body = text
     elif (len(finite) == 1 and finite[0].lower_ in ("is", "are") and finite[0].head.i == root.i
@@ -209,3 +212,11 @@ def _titled(seen: Scene, prefix: str) -> str | None:
     return titled[0].upper() + titled[1:] if capital else titled
 
 
+def _misread(token: Any) -> bool:
+    """Whether a word may be the sentence's verb that spaCy took for something else: "a fireman sprays inside", "a man
+    and a man jump"."""
+    before = token.nbor(-1)
+    if token.tag_ == "NNS" and before.lower_ in PERSONS | words("things", "animals"):
+        return True
+    bare_verb = token.lower_ in words("scene", "verbs") and token.tag_ in ("VB", "NN")
+    return bare_verb and before.lower_ != "to" and before.pos_ in ("NOUN", "PROPN")

@@ -31,7 +31,6 @@ WEIGHTS = {"move": 12.0, "remove": 5.0, "place": 4.0, "color": 2.5, "replace": 2
 
 
 SEVERAL = {"color": 2, "add": 2, "remove": 2, "replace": 2, "move": 2}  # edits of a kind for one caption; else one
-ENOUGH = 3
 
 
 class GrammarWriter:
@@ -80,16 +79,15 @@ class GrammarWriter:
         shares = Counter(draft.kind for draft in drafts)
         order = sorted(drafts, key=lambda draft: -(draw.random() ** (shares[draft.kind] / WEIGHTS[draft.kind])))
         chosen: list[Edit] = []
-        for few in (True, False):  # a second one of a kind only where there is little else
-            for draft in order:
-                full = len(chosen) >= (self.per_caption if few else min(self.per_caption, ENOUGH))
-                known = Counter(edit.kind for edit in chosen)[draft.kind]
-                if full or known >= (SEVERAL.get(draft.kind, 1) if few else 2):
-                    continue
-                edited = draft.edited.upper() if seen.text.isupper() else draft.edited
-                edit = Edit(draft.kind, say(draft.forward, draw), edited, say(draft.reverse, draw))
-                if edited not in {edit.edited_caption for edit in chosen} and self.sound(edit, seen.text):
-                    chosen.append(edit)
+        for draft in order:
+            if len(chosen) == self.per_caption:
+                break
+            if Counter(edit.kind for edit in chosen)[draft.kind] >= SEVERAL.get(draft.kind, 1):
+                continue
+            edited = draft.edited.upper() if seen.text.isupper() else draft.edited
+            edit = Edit(draft.kind, say(draft.forward, draw), edited, say(draft.reverse, draw))
+            if edited not in {edit.edited_caption for edit in chosen} and self.sound(edit, seen.text):
+                chosen.append(edit)
         return chosen
 
     def sound(self, edit: Edit, caption: str) -> bool:
