@@ -72,7 +72,7 @@ def row_panel(number: int, row: dict[str, Any], picture: Image.Image) -> Image.I
     panel = Image.new("RGB", (WIDTH, HEIGHT), "white")
     panel.paste(ImageOps.contain(picture, (PICTURE, HEIGHT - 6)), (0, 3))
     pen, font = ImageDraw.Draw(panel), ImageFont.load_default(size=17)
-    texts = {f"{number} {row['kind']}": row["caption"], "do": row["instruction"], "→": row["edited_caption"],
+    texts = {f"{number} {row['kind']}": row["caption"], "do": row["instruction"], "then": row["edited_caption"],
              "reverse": row["reverse_instruction"]}
     y = 6
     for name, text in texts.items():

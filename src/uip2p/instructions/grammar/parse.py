@@ -25,7 +25,7 @@ def language() -> Any:
     try:
         import spacy
     except ImportError:
-        raise UserError("the grammar reads captions with spaCy: pip install 'uip2p[captions]'.") from None
+        raise UserError("the grammar reads captions with spaCy: pip install 'uip2p[data]'.") from None
     for name in MODELS:
         if spacy.util.is_package(name):
             return spacy.load(name, exclude=["ner", "lemmatizer"])
