@@ -42,6 +42,7 @@ def test_it_counts_what_a_real_step_keeps(models, planned, tmp_path, more):  # n
     plan = planned(*more)
     run = build("sd15-ip2p", tables(models, *more), tmp_path, models / "data")
     weights = {parameter.untyped_storage().data_ptr() for parameter in run.objective.parameters()}
+
     kept = {}
 
     def keep(tensor):
@@ -52,7 +53,7 @@ def test_it_counts_what_a_real_step_keeps(models, planned, tmp_path, more):  # n
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         run.objective([run.dataset[0]], Draw(0, 0, [0]))
     real = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
-    assert plan.activations == pytest.approx(real, rel=0.05)  # kernels differ a little between the devices
+    assert plan.activations == pytest.approx(real, rel=0.03)
     trained = sum(p.numel() for p in run.objective.parameters() if p.requires_grad)
     assert plan.trained == trained and plan.flops > 1e6
 

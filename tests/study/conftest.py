@@ -48,6 +48,7 @@ seed = 5
 count = 9
 
 [study.test]
+against = "supervised, clean"
 seed = 6
 count = 9
 sessions = 2

@@ -67,6 +67,7 @@ def test_from_nothing_to_the_table(tiny_study, capsys, monkeypatch):
     table = (out / "table.md").read_text()
     for text in ("copy-input", "best possible", "UIP2P (full)", "±", "Three turns", "composition", "Image guidance"):
         assert text in table
+    check_differences(results, table)
     assert all(Image.open(out / name).size[0] > 1000 for name in FILES if name.endswith("png"))
 
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
@@ -77,6 +78,14 @@ def test_from_nothing_to_the_table(tiny_study, capsys, monkeypatch):
     assert study(tiny_study)[0] == 0
     assert before == {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     assert written == {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+def check_differences(results, table):
+    assert list(results["against"]) == ["UIP2P (full)"]
+    clean, full = (row["test"]["three-turn"]["all"] for row in results["rows"])
+    difference, low, high = results["against"]["UIP2P (full)"]["three-turn"]["all"]["l1"]
+    assert difference == pytest.approx(full["l1"]["mean"] - clean["l1"]["mean"], abs=1e-5) and low <= difference <= high
+    assert "Difference to “supervised, clean”" in table and f"{difference:+.4f} ({low:+.4f} to {high:+.4f})" in table
 
 
 def check_results(results, root):
