@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +123,15 @@ def print_plan(name: str, root: Path, overrides: Sequence[str], out: Path) -> No
     def plan_with(more: Sequence[str] = ()) -> Plan:
         tables = read_recipe(name, [*overrides, *more])
         data, editor, loss, config = read_cycle(name, tables)
-        return make_plan(editor, loss, config, data.size, lambda reference: find(reference, root, family))
+        step = (editor, loss, data.size)
+        for known, plan in counted:  # how many pictures at once, or which optimizer: the step is the same
+            if known == step:
+                return replace(plan, train=config)
+        plan = make_plan(editor, loss, config, data.size, lambda reference: find(reference, root, family))
+        counted.append((step, plan))
+        return plan
 
+    counted: list[tuple[Any, Plan]] = []
     family, _ = family_and_stage(name)
     plan = plan_with()
     rows = [row for row in Journal.read(out / "metrics.jsonl") if "images_per_second" in row]
