@@ -1,6 +1,7 @@
 """A cache gives what the networks would give, in one process or two, killed or not, and says what is wrong with it."""
 
 import json
+import shutil
 from itertools import chain
 
 import numpy as np
@@ -177,3 +178,19 @@ def test_for_loss_encoders_that_read_latents_it_keeps_what_they_say_of_latents(m
     cached, computed = (run.objective(each, Draw(1, 2, range(4))).losses for each in (rows, plain))
     for name, value in computed.items():
         assert np.allclose(cached[name].detach(), value.detach(), rtol=0.02, atol=0.02), name
+
+
+def test_a_corrupt_picture_is_replaced_by_the_next_and_written_down(models, tmp_path, capsys):  # noqa: F811
+    data = shutil.copytree(models / "data", tmp_path / "data")
+    source = open_records(data)
+    victim = source.record(39)
+    victim.image.write_bytes(victim.image.read_bytes()[:40])
+    assert make(models, tmp_path / "cache", "--data", str(data)) == 0
+    (line,) = (tmp_path / "cache/quarantine.jsonl").read_text().splitlines()
+    assert json.loads(line)["row"] == source.name(39)
+    rows = CachedRecords(tmp_path / "cache", {})
+    captions = sorted(rows._row(2, index)["caption"] for index in range(8))
+    assert captions == sorted(source.record(row).caption for row in (*range(32, 39), 0))
+
+    assert make(models, tmp_path / "none", "--data", str(data), "--set=data.corrupt=0") == 2
+    assert "1 of 40 pictures cannot be read" in capsys.readouterr().err

@@ -32,8 +32,10 @@ from uip2p.images import load_image, to_tensor
 from uip2p.learning import checkpoint
 from uip2p.learning.cycle import CycleObjective
 from uip2p.learning.data import BlockShuffled
+from uip2p.learning.quarantine import Quarantine
 from uip2p.learning.randomness import Draw, key
 from uip2p.models.reading import Reading
+from uip2p.records import EditRecord
 
 ROWS = 512  # in a shard
 AT_ONCE = 16  # through the networks
@@ -76,11 +78,14 @@ def crop(picture: Image.Image, size: int, number: int, name: str) -> np.ndarray:
 
 def build_cache(
     objective: CycleObjective, source: Source, out: Path, size: int, made_with: dict[str, Any],
-    variants: Variants | None = None, rank: int = 0, world: int = 1, progress: bool = True,
+    variants: Variants | None = None, rank: int = 0, world: int = 1, progress: bool = True, corrupt: float = 0.01,
 ) -> None:  # fmt: skip
-    """Fill `out` with the shards of this rank that are not there yet, or are damaged. UserError: `out` holds a cache
-    that was made with something else, the text encoder is one that learns, or a row is bad."""
+    """Fill `out` with the shards of this rank that are not there yet, or are damaged. A row whose picture cannot be
+    decoded is replaced by the next one that can, and written into out/quarantine.jsonl. UserError: `out` holds a cache
+    that was made with something else, the text encoder is one that learns, a text is missing, or a larger share of
+    the pictures is bad than `corrupt`."""
     variants = variants or Variants()
+    quarantine = Quarantine(out / "quarantine.jsonl", corrupt, len(source))
     if any(parameter.requires_grad for parameter in objective.editor.text_encoder.parameters()):
         raise UserError("this recipe trains its text encoder, so what it reads cannot be kept: there is no cache.")
     made_with = {**made_with, "size": size, "crops": variants.crops, "flips": variants.flips, "records": len(source)}
@@ -91,7 +96,7 @@ def build_cache(
         for number in mine:
             rows = range(number * ROWS, min((number + 1) * ROWS, len(source)))
             if fault(out, number) is not None:
-                _write_shard(objective, source, rows, out, number, size, variants)
+                _write_shard(objective, source, rows, out, number, size, variants, quarantine)
             bar.update(ROWS)
 
 
@@ -134,13 +139,13 @@ def _crc(path: Path) -> int:
 
 @torch.no_grad()
 def _write_shard(
-    objective: CycleObjective, source: Source, rows: range, out: Path, number: int, size: int, variants: Variants
-) -> None:
+    objective: CycleObjective, source: Source, rows: range, out: Path, number: int, size: int, variants: Variants,
+    quarantine: Quarantine,
+) -> None:  # fmt: skip
     pictures: list[np.ndarray] = []
     texts: list[dict[str, str]] = []
     for row in rows:
-        record = source.record(row)
-        picture = load_image(record.image)
+        row, record, picture = _readable(source, row, quarantine)
         for which, mirrored in variants.of(record):
             made = crop(picture, size, which, source.name(row))
             pictures.append(np.ascontiguousarray(made[:, ::-1]) if mirrored else made)
@@ -155,6 +160,18 @@ def _write_shard(
     path, notes = _names(out, number)
     checkpoint.replace_file(path, lambda new: checkpoint.write_tensors(new, tensors))
     checkpoint.replace_text(notes, json.dumps({"crc32": _crc(path), "rows": texts}, ensure_ascii=False))
+
+
+def _readable(source: Source, row: int, quarantine: Quarantine) -> tuple[int, EditRecord, Image.Image]:
+    """The row, or the next whose picture can be decoded: its number, itself and the picture."""
+    for at in (*range(row, len(source)), *range(row)):
+        record = source.record(at)
+        quarantine.seen += 1
+        try:
+            return at, record, load_image(record.image)
+        except UserError as error:
+            quarantine.add(source.name(at), str(error))
+    raise UserError(f"{source.name(row)} and {len(source) - 1} more: not one picture can be read.")
 
 
 def _parts(count: int) -> Iterator[slice]:

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     rank, world = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
     objective.to(device(rank)).eval()
     variants = Variants(args.crops, args.flips)
-    build_cache(objective, source, args.out, data.size, made_with, variants, rank, world, progress=rank == 0)
+    build_cache(objective, source, args.out, data.size, made_with, variants, rank, world, rank == 0, data.corrupt)
     if rank == 0:
         print(f"{args.out}: {len(source)} records. uip2p train --recipe {args.recipe} --data {args.out}")
 
