@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -88,7 +89,8 @@ def noted(config, spent):
     return open_writer(config, spent)
 
 
-def grammar_on_ray(source: Path, out: Path) -> None:
+def grammar_on_ray(source: Path, out: Path, who: Path) -> None:
+    os.environ |= {"WHO": str(who), "PYTHONPATH": os.pathsep.join(sys.path)}  # the fork server has neither
     generate(Config(SourceConfig(str(source))), out, Engine("ray", 2), make_writer=noted, quiet=True)
 
 
@@ -130,7 +132,7 @@ def life(source: Path, out: Path, death: str, workers: int, engine: str = "local
     log = os.open(f"{out}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    os.environ["WAIT"] = str(WAIT)
+    os.environ |= {"WAIT": str(WAIT), "PYTHONPATH": os.pathsep.join(sys.path)}  # for Ray's workers, too
     if death:
         _around(*death.split())
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -28,7 +27,7 @@ def repeated(photos: Path, folder: Path, count: int) -> Path:
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_captions_and_two_deaths(tmp_path, monkeypatch):
+def test_a_hundred_thousand_captions_and_two_deaths(tmp_path):
     count = int(os.environ.get("UIP2P_CAPTIONS", 100_000))
     pytest.importorskip("ray")
     photos = next((path for path in PHOTOS if path.is_dir()), None)
@@ -36,9 +35,7 @@ def test_a_hundred_thousand_captions_and_two_deaths(tmp_path, monkeypatch):
         pytest.skip("no captioned photographs: put an imagefolder with captions at runs/photos")
     source, out, who = repeated(photos, tmp_path / "captions", count), tmp_path / "run", tmp_path / "who"
     who.mkdir()
-    monkeypatch.setenv("WHO", str(who))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    first = context.Process(target=grammar_on_ray, args=(source, out))
+    first = context.Process(target=grammar_on_ray, args=(source, out, who))
     first.start()
     wait_for(lambda: len(finished(out)) >= 2, first)
     worker = next(number for path in who.iterdir() if (number := int(path.name)) != first.pid)
@@ -48,7 +45,7 @@ def test_a_hundred_thousand_captions_and_two_deaths(tmp_path, monkeypatch):
     first.join()
     assert set(ids_done(out).values()) == {1} and len(ids_done(out)) < count
 
-    again = context.Process(target=grammar_on_ray, args=(source, out))
+    again = context.Process(target=grammar_on_ray, args=(source, out, who))
     again.start()
     again.join()
     assert again.exitcode == 0

@@ -180,6 +180,7 @@ def test_a_gguf_file_of_smollm2():
     pytest.importorskip("gguf")
     writer = LocalWriter(config(smollm2(), prompts="small", batch_size=4))
     assert writer.name == "gguf"
-    texts = ["A brown dog runs on the beach .", "A man in a red shirt rides", "A white boat on a lake", "Two cats"]
+    texts = ["A brown dog runs on the beach .", "A man in a red shirt rides", "A white boat on a lake", "Two cats",
+             "A girl holds a red ball", "A sofa in a living room", "A horse in the snow", "A man on a bench"]
     found = list(writer.write([(row, Caption(f"{row}", f"{row}", text)) for row, text in enumerate(texts)]))
     assert sum(bool(each.edits) for each in found) >= 2, [each.error for each in found]
