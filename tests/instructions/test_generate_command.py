@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 
 import pytest
 from PIL import Image
 from runs import make_source, rows
 
 from uip2p.cli import main
+from uip2p.instructions.command import OPTIONS
+from uip2p.instructions.local import LocalConfig
 
 TEXTS = {"instruction": "make the car blue", "edited_caption": "A blue car", "reverse_instruction": "make the car red"}
 
@@ -78,3 +81,7 @@ def test_the_grammar_writes_for_captions(tmp_path, capsys):
     assert main(["data", "generate", str(source), "-o", str(out), "--edits", "2"]) == 0
     found = rows(out) + [row for row in rows(out, "rejected") if row["reasons"]]
     assert 6 <= len(found) <= 12 and {row["writer"] for row in found} == {"grammar"}
+
+
+def test_every_setting_of_an_llm_in_the_process_can_be_given():
+    assert {field.name for field in fields(LocalConfig)} <= set(OPTIONS)

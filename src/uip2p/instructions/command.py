@@ -25,6 +25,7 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "price_out": (float, "endpoint: a million tokens of answer"),
     "batch_size": (int, "transformers, gguf, vllm: captions at once"),
     "device": (str, "transformers, gguf: cpu, cuda, mps"),
+    "dtype": (str, "transformers, gguf: bf16, fp16, fp32; on a CPU fp32 is by far the fastest"),
     "replicas": (int, "vllm: engines, each on its own GPUs"),
     "gpus": (int, "vllm: GPUs of an engine (tensor parallel)"),
     "context": (int, "vllm: tokens of prompt and answer"),
