@@ -1,0 +1,79 @@
+"""A benchmark is one file here: which pictures and instructions, how they are sampled, what is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from uip2p.evaluate.asking import Sampling, Session, Turn
+
+if TYPE_CHECKING:
+    from uip2p.evaluate.editors import Editor
+    from uip2p.evaluate.runs import Run
+
+# suite → module with `add_arguments(group)` and `build(args) -> Suite`
+SUITES = {
+    "magicbrush": "uip2p.evaluate.suites.magicbrush",
+    "ip2p": "uip2p.evaluate.suites.ip2p",
+    "scenes": "uip2p.evaluate.suites.scenes",
+    "photos": "uip2p.evaluate.suites.scenes",
+    "ablation": "uip2p.evaluate.suites.ablation",
+    "steps": "uip2p.evaluate.suites.steps",
+    "vlm": "uip2p.evaluate.suites.vlm",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the tables: an editor sampled in one way. model: the editor's name, where several rows are of one (a
+    curve, steps). x: its place on a curve. baseline: copy-input, round trip, ground truth: nobody's work."""
+
+    name: str
+    editor: Editor
+    model: str = ""
+    x: float | None = None
+    baseline: bool = False
+
+
+@dataclass(frozen=True)
+class Published:
+    """A row of the paper's own table: figures as they stand there. source: which table."""
+
+    name: str
+    group: str
+    figures: dict[str, float]
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """Defaults that a benchmark overrides. settings: all that the questions and the ground truth depend on, for JSON;
+    with the editor's own description it is the key of every output. sampling: the protocol's. baselines: rows that are
+    always there, of "copy-input", "round trip", "ground truth", "ceiling" (the ground truth's round trip)."""
+
+    name: str
+    settings: dict[str, Any]
+    sampling: Sampling = Sampling()
+    baselines: tuple[str, ...] = ("copy-input", "round trip", "ground truth")
+    captions: str = ""  # which captions CLIP-T and the direction are told, as the result names them
+    published: Sequence[Published] = field(default=())
+
+    def sessions(self) -> Sequence[Session]:
+        """All that is asked, always in the same order."""
+        raise NotImplementedError
+
+    def rows(self, editors: Sequence[Editor]) -> list[Row]:
+        """The rows that the editors give: here one each, sampled as the protocol says."""
+        return [Row(editor.name, editor.sampled(self.sampling), editor.name) for editor in editors]
+
+    def figures(self, turns: Sequence[Turn], outputs: Sequence[Image.Image]) -> list[dict[str, float]]:
+        """What this benchmark alone measures, beside the meter's figures: one dict an output."""
+        return [{} for _ in turns]
+
+    def finish(self, run: Run) -> list[Path]:
+        """What is written beyond table.md when all is measured: plots, grids. Returns their paths."""
+        return []
