@@ -95,7 +95,7 @@ def markdown(run: Run) -> str:
     lines = [f"# {info['suite']}", "", f"`{info['command']}`" if info["command"] else "", ""]
     for group in run.groups():
         lines += [f"## {group}, {len(run.turns(group))} edits, {_seeds(info['seeds'])}", ""]
-        lines += table(info["summary"][group], info["published"], group) + [""]
+        lines += [*table(info["summary"][group], info["published"], group), ""]
         lines += _differences(run, group)
     lines += [
         "Means over edits; below each, the 95 % interval as edits are drawn anew. *Published* rows are the paper's, on "
