@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from uip2p.errors import UserError
 from uip2p.evaluate.asking import Picture, Sampling, Session, Turn
@@ -39,6 +40,7 @@ SAMPLING = Sampling(
     steps=100, guidance_scale=7.5, image_guidance_scale=1.5, scheduler="euler-ancestral", size=512
 )  # fmt: skip
 FIGURES = ("l1", "l2", "clip_i", "dino", "clip_t")
+METRICS = (*FIGURES, "direction", "inside", "outside")
 SOURCE = "UIP2P, arXiv 2412.15216, MagicBrush test"
 # method → figures single-turn, multi-turn
 PAPER = {
@@ -63,25 +65,23 @@ class MagicBrush(Suite):
         return self.asked
 
 
-def add_arguments(group: argparse._ArgumentGroup) -> None:
-    def add(name: str, **options: object) -> None:
-        group.add_argument(name, default=argparse.SUPPRESS, **options)  # type: ignore[arg-type]
-
+def add_arguments(group: Any) -> None:
+    """Beside --split, which is everybody's: a folder below --data, or the Parquet files that it has of this split."""
+    add = partial(group.add_argument, default=argparse.SUPPRESS)
     add("--data", metavar="PATH", help="the folder that MagicBrush's test zip unpacks to, or its Parquet")
-    add("--split", help="which folder or which Parquet files below --data (test)")
     add("--captions", metavar="PATH", help="a file of captions, or their folder, where they are not in --data")
     add("--captions-kind", choices=KINDS, help="whose captions CLIP-T is told (local, as in the published tables)")
     add("--limit", type=int, metavar="N", help="only the first N sessions")
 
 
 def build(args: argparse.Namespace) -> MagicBrush:
-    """UserError: no data, a picture or a caption is missing, turns are out of order."""
+    """args.split: "test" if nobody says. UserError: no data, a picture or a caption is missing, turns out of order."""
     if not hasattr(args, "data"):
         raise UserError("magicbrush: say where its test set is: --data DIR. See docs/evaluation.md for how to get it.")
     limit = getattr(args, "limit", None)
     if limit is not None and limit < 1:
         raise UserError(f"--limit is {limit}: give at least 1.")
-    data = read_data(Path(args.data), getattr(args, "split", None))
+    data = read_data(Path(args.data), args.split)
     captions = _captions(args, data.captions)
     chosen = dict(islice(data.sessions.items(), limit))
     asked = tuple(session for img, edits in chosen.items() for session in sessions(img, edits, captions))
@@ -94,7 +94,7 @@ def build(args: argparse.Namespace) -> MagicBrush:
         _say(f"{undescribed} edits start from a picture without a caption: they have no CLIP direction")
     told = {turn.key: (turn.caption, turn.edited_caption) for session in asked for turn in session.turns}
     return MagicBrush(
-        name="magicbrush", sampling=SAMPLING, published=PUBLISHED, asked=asked, captions=captions.name,
+        name="magicbrush", sampling=SAMPLING, metrics=METRICS, published=PUBLISHED, asked=asked, captions=captions.name,
         settings={
             "data": data.fingerprint, "layout": data.layout, "turns": turns, "sessions": len(chosen),
             "captions": {"files": captions.name, "fingerprint": digest(told)},
@@ -103,8 +103,8 @@ def build(args: argparse.Namespace) -> MagicBrush:
 
 
 def sessions(img: str, edits: Sequence[Edit], captions: Captions) -> list[Session]:
-    """What is asked of one photograph: the chain of its edits, and each later one by itself. Those are sessions of their
-    own, since only the chain's outputs depend on each other."""
+    """What is asked of one photograph: the chain of its edits, and each later one by itself. Those are sessions of
+    their own, since only the chain's outputs depend on each other."""
     chain, alone = [], []
     for number, edit in enumerate(edits, 1):
         first, last = number == 1, number == len(edits)

@@ -90,8 +90,8 @@ class MagicBrushData:
     captions: Callable[[str], Captions]
 
 
-def read_data(data: Path, split: str | None = None) -> MagicBrushData:
-    """data: a folder in one of the layouts, or with a folder `split` in it (test if not given), or a Parquet file.
+def read_data(data: Path, split: str = "test") -> MagicBrushData:
+    """data: a folder in one of the layouts, which may be in a folder `split` of it, or a Parquet file.
     UserError: there is nothing of the kind, or something is missing or out of order."""
     if not data.exists():
         raise UserError(f"{data}: there is no such file or folder.")
@@ -102,17 +102,17 @@ def read_data(data: Path, split: str | None = None) -> MagicBrushData:
     return found
 
 
-def _read(data: Path, split: str | None) -> MagicBrushData:
-    for folder in [data / (split or "test")] + ([data] if split is None else []):
+def _read(data: Path, split: str) -> MagicBrushData:
+    if data.is_file() and data.suffix == ".parquet":
+        return _read_parquet([data])
+    for folder in (data / split, data):
         if (folder / SESSIONS).is_file() or (folder / TURNS).is_file():
+            if folder == data and split not in ("test", data.resolve().name):
+                raise UserError(f"{data}: has no folder {split}. Leave --split away to take what is there.")
             return _read_folder(folder)
     files = by_ending(data)[".parquet"]
     if not files:
-        where = f"{data / split}" if split else f"{data}"
-        raise UserError(f"{where}: has no {SESSIONS}, no {TURNS}, no Parquet files. Unpack MagicBrush's zip there.")
-    splits = sorted({file.stem.split("-")[0] for file in files})
-    if split is None and len(splits) > 1:
-        raise UserError(f"{data}: has the splits {', '.join(splits)}. Choose one with --split.")
+        raise UserError(f"{data}: has no {SESSIONS}, no {TURNS}, no Parquet files. Unpack MagicBrush's zip there.")
     return _read_parquet(of_split(files, split, data))
 
 
@@ -135,7 +135,7 @@ def _read_folder(root: Path) -> MagicBrushData:
                 if not path.is_file():
                     raise UserError(f"{path}: is missing; {file.name} names it for image {img}. Unpack the zip again.")
                 paths[what], sizes[f"{img}/{turn[what]}"] = path, path.stat().st_size
-            mask = partial(_mask, paths["mask"], str(paths["mask"])) if "mask" in paths else None
+            mask = partial(_mask, paths["mask"]) if "mask" in paths else None
             names = turn["input"], turn["output"]
             edits.append(Edit(*names, turn["instruction"], paths["input"], paths["output"], mask))
         sessions[img] = tuple(edits)
@@ -207,8 +207,8 @@ def _read_parquet(files: Sequence[Path]) -> MagicBrushData:
             if not (instructions[row] or "").strip():
                 raise UserError(f"{table.where(row)}: turn {number} of image {img} has no instruction.")
             before = f"{img}-output{number - 1}.png" if number > 1 else f"{img}-input.png"
-            source, target = (partial(_decoded, table, row, column) for column in ("source_img", "target_img"))
-            mask = partial(_stored_mask, table, row) if "mask_img" in table.columns else None
+            source, target = (partial(_decoded, table, row, name, load_image) for name in ("source_img", "target_img"))
+            mask = partial(_decoded, table, row, "mask_img", _mask) if "mask_img" in table.columns else None
             edits.append(Edit(before, f"{img}-output{number}.png", instructions[row], source, target, mask))
             targets[row] = img, edits[-1].after
         sessions[img] = tuple(edits)
@@ -234,33 +234,21 @@ def _captions_of(table: ParquetTable, targets: Mapping[int, tuple[str, str]], ki
     return Captions(found["targets"], found["sources"], f"{column}; of sources {SOURCE_COLUMN}", table.title)
 
 
-def _decoded(table: ParquetTable, row: int, column: str) -> Image.Image:
-    stored = _stored(table, row, column)
+def _decoded(table: ParquetTable, row: int, column: str, read: Callable[[Path | bytes], Image.Image]) -> Image.Image:
+    found = picture_of(table.fields(row, [column])[column], table.where(row), column)
     try:
-        return load_image(stored)
+        return read(table.folder(row) / found if isinstance(found, str) else found)
     except UserError as error:
         raise UserError(f"{table.where(row)}, {column}: {error}") from None
-
-
-def _stored(table: ParquetTable, row: int, column: str) -> Path | bytes:
-    found = picture_of(table.fields(row, [column])[column], table.where(row), column)
-    return table.folder(row) / found if isinstance(found, str) else found
-
-
-def _stored_mask(table: ParquetTable, row: int) -> Image.Image:
-    return _mask(_stored(table, row, "mask_img"), f"{table.where(row)}, mask_img")
 
 
 # ---- masks -------------------------------------------------------------------------------------------------------
 
 
-def _mask(stored: Path | bytes, where: str) -> Image.Image:
+def _mask(stored: Path | bytes) -> Image.Image:
     """MagicBrush's masks are pictures in which what may change was erased, so that it is transparent; where nothing is,
-    it is what is white. → L, 255 where something may change."""
-    try:
-        picture, alpha = load_with_alpha(stored)
-    except UserError as error:
-        raise error if isinstance(stored, Path) else UserError(f"{where}: {error}") from None
+    it is what is white. → L, 255 where something may change. UserError: it is no picture."""
+    picture, alpha = load_with_alpha(stored)
     if alpha is not None and np.asarray(alpha).min() < 128:
         return ImageOps.invert(alpha)
     return Image.fromarray((np.asarray(picture).min(axis=-1) >= WHITE).astype(np.uint8) * 255)
@@ -270,7 +258,7 @@ def changed(masks: Iterable[Mask], target: Picture) -> np.ndarray:
     """What may change from the first of some turns to the last → bool [H, W] of the target's size, which a mask's need
     not be."""
     size = open_picture(target).size
-    seen = [np.asarray(mask().resize(size, Image.Resampling.BILINEAR)) > 127 for mask in masks]
+    seen = [np.asarray(mask().resize(size, Image.Resampling.BOX)) > 127 for mask in masks]
     return np.logical_or.reduce(seen)
 
 
