@@ -231,7 +231,8 @@ def _captions_of(table: ParquetTable, targets: Mapping[int, tuple[str, str]], ki
         fields, number = table.fields(row, known), _number(after)
         before = f"{img}-output{number - 1}.png" if number > 1 else f"{img}-input.png"
         found["sources"][img][before], found["targets"][img][after] = fields.get(SOURCE_COLUMN), fields[column]
-    return Captions(found["targets"], found["sources"], f"{column}; of sources {SOURCE_COLUMN}", table.title)
+    of_sources = f"; of sources {SOURCE_COLUMN}" if SOURCE_COLUMN in known else ""
+    return Captions(found["targets"], found["sources"], column + of_sources, table.title)
 
 
 def _decoded(table: ParquetTable, row: int, column: str, read: Callable[[Path | bytes], Image.Image]) -> Image.Image:
