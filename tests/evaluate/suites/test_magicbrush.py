@@ -206,6 +206,7 @@ def test_the_first_sessions_only(any_layout, capsys):
     assert (asked.settings["turns"], asked.settings["sessions"]) == (4, 2)
     told = capsys.readouterr().err
     assert "magicbrush: not the whole test set: 4 turns of 2 sessions; it has 1053 of 535" in told
+    assert not asked.published, "they are of the whole"
     assert asked.settings["data"] == any_layout().settings["data"]
     with pytest.raises(UserError, match="--limit is 0: give at least 1"):
         any_layout("--limit", 0)
@@ -230,6 +231,7 @@ def test_a_whole_test_set_is_not_complained_about(tmp_path, capsys):
     asked = suite(tmp_path)
     told = capsys.readouterr().err
     assert told == "magicbrush: 794 edits start from a picture without a caption: they have no CLIP direction\n"
+    assert asked.published == PUBLISHED
     turns = by_key(asked)
     groups = [group for turn in turns.values() for group in turn.groups]
     assert (groups.count("single-turn"), groups.count("multi-turn")) == (1053, 535)
