@@ -1,9 +1,9 @@
 """A benchmark run: every row edits every session, every output is measured, and all of it outlives the process.
 
-Two passes a row. Editing writes outputs and a line of edits.jsonl for each; measuring reads them back, so what is scored
-is what lies on the disk, and writes a line of rows.jsonl. Both skip what is known, so that the same command goes on
-where it was stopped. Shards share out the sessions and write journals of their own; whichever finishes last writes the
-summary.
+Two passes a row. Editing writes outputs and a line of edits.jsonl for each; measuring reads them back, so what is
+scored is what lies on the disk, and writes a line of rows.jsonl. Both skip what is known, so that the same command goes
+on where it was stopped. Shards share out the sessions and write journals of their own; whichever finishes last writes
+the summary.
 """
 
 from __future__ import annotations
@@ -205,7 +205,8 @@ class Runner:
             except ValueError:
                 before = {}
             if before.get("settings", self.suite.settings) != _plain(self.suite.settings):
-                raise UserError(f"{self.out}: holds a run of {before.get('suite')} with other settings. Choose another --out.")
+                held = before.get("suite")
+                raise UserError(f"{self.out}: holds a run of {held} with other settings. Choose another --out.")
         elif any(self.out.iterdir()) and self.shard.n == 1:
             raise UserError(f"{self.out}: is not empty, and no run of this command. Choose another --out.")
         lines = []
@@ -267,7 +268,7 @@ class Runner:
             found[row.name] = seeds
             missing += sum(len(self.scored) - len(known) for known in seeds.values())
         if missing:
-            print(f"shard {self.shard.i} of {self.shard.n} is done; {missing} figures of other shards are still missing.")
+            print(f"shard {self.shard.i} of {self.shard.n} is done; {missing} figures of others are still missing.")
             return None
         samples = {line["turn"]: line for line in map(json.loads, (self.out / SAMPLES).read_text().splitlines())}
         info = self._write_info("done", seconds=self._seconds())

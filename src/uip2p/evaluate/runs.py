@@ -103,7 +103,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path.parent}: is no folder that `uip2p evaluate --out` wrote: it has no {path.name}.") from None
+        written = "is no folder that `uip2p evaluate --out` wrote"
+        raise UserError(f"{path.parent}: {written}: it has no {path.name}.") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error}).") from error
     if not isinstance(found, dict):

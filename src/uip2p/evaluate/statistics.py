@@ -64,6 +64,21 @@ def estimate(values: np.ndarray, clusters: Sequence[str], seed: int = 0, draws: 
     )  # fmt: skip
 
 
+def ratio(above: np.ndarray, below: np.ndarray, clusters: Sequence[str], seed: int = 0, draws: int = 2000) -> Estimate:
+    """Σ above / Σ below, both float [N, S] ≥ 0: a ratio of sums, which one nearly empty mask cannot swamp as it would
+    swamp a mean of ratios. Interval, order and errors as `estimate`; ValueError also where Σ below is 0."""
+    above, below = np.asarray(above, np.float64), np.asarray(below, np.float64)
+    sums, _ = _clusters(above, clusters)
+    sizes, _ = _clusters(below, clusters)
+    if above.shape != below.shape or not sizes.sum() > 0:
+        raise ValueError("a ratio needs sums of equal shape, and something below the line")
+    seeds = np.sort([math.fsum(a) / math.fsum(b) for a, b in zip(above.T, below.T, strict=True)])
+    return Estimate(
+        float(sums.sum() / sizes.sum()), *_interval(sums, sizes, seed, draws), len(above), len(seeds),
+        float(seeds.std(ddof=1)) if len(seeds) > 1 else None,
+    )  # fmt: skip
+
+
 def difference(
     a: np.ndarray, b: np.ndarray, clusters: Sequence[str], seed: int = 0, draws: int = 2000
 ) -> Difference:

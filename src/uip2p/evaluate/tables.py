@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from uip2p.evaluate.statistics import difference, estimate, said
+from uip2p.evaluate.statistics import Difference, Estimate, difference, estimate, ratio, said
 
 if TYPE_CHECKING:
     from uip2p.evaluate.runs import Run
@@ -25,6 +25,9 @@ FIGURES: dict[str, tuple[str, str, int]] = {
     "firm": ("FIRM", ".3f", 1),
 }  # fmt: skip
 REWARD_COPYING = ("l1", "l2", "clip_i", "dino", "psnr", "ssim", "lpips", "outside", "consistency")
+
+# Where a benchmark keeps sums, a figure is the ratio of two of them over all samples.
+RATIOS = {"inside": ("inside_sum", "wanted_sum"), "outside": ("outside_sum", "outside_pixels")}
 
 Summary = dict[str, dict[str, dict[str, dict[str, Any]]]]
 
@@ -46,15 +49,22 @@ def summarise(run: Run) -> Summary:
 
 
 def figures_of(run: Run) -> list[str]:
-    """The figures that any row has, in the order of the columns; sums, which are no means, are left out."""
+    """The figures that any row has, in the order of the columns."""
     every = (figures for seeds in run.rows.values() for turns in seeds.values() for figures in turns.values())
     known = {name for figures in every for name in figures}
+    known |= {name for name, sums in RATIOS.items() if known.issuperset(sums)}
     return [name for name in FIGURES if name in known]
 
 
-def _estimate(run: Run, row: str, figure: str, group: str) -> Any:
-    turns, values = defined(run, [row], figure, group)
-    return estimate(values[0], clusters(run, turns)) if len(turns) else None
+def _estimate(run: Run, row: str, figure: str, group: str) -> Estimate | None:
+    turns, (values,) = defined(run, [row], figure, group)
+    if turns:
+        return estimate(values, clusters(run, turns))
+    if figure in RATIOS and (turns := run.turns(group)):
+        above, below = (run.values(row, name, turns) for name in RATIOS[figure])
+        if np.isfinite(above).all() and np.nansum(below) > 0:
+            return ratio(above, below, clusters(run, turns))
+    return None
 
 
 def defined(run: Run, rows: Sequence[str], figure: str, group: str) -> tuple[list[str], list[np.ndarray]]:
@@ -70,8 +80,8 @@ def clusters(run: Run, turns: Iterable[str]) -> list[str]:
     return [turn.rpartition("/")[0] or run.samples[turn]["session"] for turn in turns]
 
 
-def differences(run: Run, row: str, against: str, group: str) -> dict[str, Any]:
-    """figure → row − against on the same samples, a statistics.Difference."""
+def differences(run: Run, row: str, against: str, group: str) -> dict[str, Difference]:
+    """figure → row − against on the same samples. Ratios of sums are no means, and have none."""
     found = {}
     for figure in figures_of(run):
         turns, (ours, theirs) = defined(run, [row, against], figure, group)
@@ -89,13 +99,22 @@ def cell(figure: str, value: float | None) -> str:
     return "–" if value is None else format(value, FIGURES[figure][1])
 
 
+def difference_cell(figure: str, found: Difference) -> str:
+    """As `statistics.said`; shares in points of a hundred."""
+    places = int(FIGURES[figure][1][1])
+    if not FIGURES[figure][1].endswith("%"):
+        return said(found, places)
+    low, high = (None if value is None else 100 * value for value in (found.low, found.high))
+    return f"{said(replace(found, mean=100 * found.mean, low=low, high=high), places)} points"
+
+
 def markdown(run: Run) -> str:
     """table.md: a table a group with the paper's rows beside ours, then what differs and what is noise."""
     info = run.info
     lines = [f"# {info['suite']}", "", f"`{info['command']}`" if info["command"] else "", ""]
     for group in run.groups():
         lines += [f"## {group}, {len(run.turns(group))} edits, {_seeds(info['seeds'])}", ""]
-        lines += table(info["summary"][group], info["published"], group) + [""]
+        lines += [*table(info["summary"][group], info["published"], group), ""]
         lines += _differences(run, group)
     lines += [
         "Means over edits; below each, the 95 % interval as edits are drawn anew. *Published* rows are the paper's, on "
@@ -125,6 +144,8 @@ def table(rows: Mapping[str, Mapping[str, Any]], published: Sequence[Mapping[str
 def _with_interval(figure: str, found: Mapping[str, Any] | None) -> str:
     if found is None:
         return "–"
+    if found["low"] is None:
+        return cell(figure, found["mean"])
     return f"{cell(figure, found['mean'])}<br>{cell(figure, found['low'])} to {cell(figure, found['high'])}"
 
 
@@ -135,7 +156,7 @@ def _differences(run: Run, group: str) -> list[str]:
     lines = []
     for other in others if names else []:
         found = differences(run, names[0], other, group)
-        told = (f"{FIGURES[name][0]} {said(between, FIGURES[name][1])}" for name, between in found.items())
+        told = (f"{FIGURES[name][0]} {difference_cell(name, between)}" for name, between in found.items())
         lines.append(f"- {names[0]} − {other}: {'; '.join(told)}")
     return [*lines, ""] if lines else []
 

@@ -53,14 +53,15 @@ class Published:
 class Suite:
     """Defaults that a benchmark overrides. settings: all that the questions and the ground truth depend on, for JSON;
     with the editor's own description it is the key of every output. sampling: the protocol's. baselines: rows that are
-    always there, of "copy-input", "round trip", "ground truth", "ceiling" (the ground truth's round trip). metrics: of meter.py. captions: which ones CLIP-T and the direction are told,
-    as the result names them."""
+    always there, of "copy-input", "round trip", "ground truth", "ceiling" (the ground truth's round trip). metrics: the
+    meter's figures, unless others are asked for. captions: which ones CLIP-T and the direction are told, as the result
+    names them."""
 
     name: str
     settings: dict[str, Any]
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
     baselines: tuple[str, ...] = ("copy-input", "round trip", "ground truth")
-    metrics: tuple[str, ...] = ("l1", "l2", "clip_i", "dino", "clip_t", "direction")  # the meter's, unless told others
+    metrics: tuple[str, ...] = ("l1", "l2", "clip_i", "dino", "clip_t", "direction")
     captions: str = ""
     published: Sequence[Published] = field(default=())
 

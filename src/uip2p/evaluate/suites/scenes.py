@@ -100,7 +100,7 @@ def _turns(case: Case) -> tuple[Turn, ...]:
         turns.append(Turn(
             key=_key(case, place), instruction=instruction, source=_source(case) if place == 0 else None,
             before=_source(case), target=_target(case) if scored else None,
-            mask=(lambda case=case: _drawn(case).mask) if scored else None,
+            mask=_mask(case) if scored else None,
             caption=case.caption, edited_caption=case.edited_caption, kind=case.kind,
             groups=(case.turns,) if scored else (), about={"instructions": list(case.instructions)},
         ))  # fmt: skip
@@ -122,6 +122,10 @@ def _source(case: Case) -> Callable[[], Image.Image]:
 
 def _target(case: Case) -> Callable[[], Image.Image]:
     return lambda: to_pil(_drawn(case).target)
+
+
+def _mask(case: Case) -> Callable[[], np.ndarray]:
+    return lambda: _drawn(case).mask
 
 
 def editors_of(run: Run) -> list[str]:
