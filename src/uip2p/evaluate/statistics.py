@@ -95,22 +95,20 @@ def difference(
     )  # fmt: skip
 
 
-def said(found: Difference, spec: str = ".3f") -> str:
-    """"−.047 [−.050, −.042]", and ", inside the noise" where it is; with its p where the interval leaves 0 out. spec:
-    how the numbers are formatted."""
-    text = _number(found.mean, spec)
+def said(found: Difference, digits: int = 3) -> str:
+    """"−.047 [−.050, −.042]", and ", inside the noise" where it is; with its p where the interval leaves 0 out."""
+    text = _number(found.mean, digits)
     if found.low is not None and found.high is not None:
-        text += f" [{_number(found.low, spec)}, {_number(found.high, spec)}]"
+        text += f" [{_number(found.low, digits)}, {_number(found.high, digits)}]"
         if not found.low <= 0 <= found.high and found.noise:
-            return f"{text}, inside the noise (p {_number(found.p, '.2f')})"
+            return f"{text}, inside the noise (p {_number(found.p, 2)})"
     return f"{text}, inside the noise" if found.noise else text
 
 
-def _number(value: float, spec: str) -> str:
-    """With a minus sign, unless nothing but zeros follows it, and without the 0 before the point, as papers have it."""
-    text = format(abs(value), spec)
-    sign = "−" if value < 0 and any(digit in text for digit in "123456789") else ""
-    return sign + (text[1:] if text.startswith("0.") and text[-1].isdigit() else text)
+def _number(value: float, digits: int) -> str:
+    text = f"{abs(value):.{digits}f}"
+    sign = "−" if value < 0 and float(text) else ""
+    return sign + (text[1:] if text.startswith("0.") else text)
 
 
 def _over_seeds(values: np.ndarray) -> np.ndarray:
