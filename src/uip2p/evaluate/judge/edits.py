@@ -37,7 +37,8 @@ class Made:
     def describe(self) -> dict[str, Any]:
         """By what the files hold, wherever they lie."""
         held = [[*place, sha256(path)] for place, path in sorted(self.files.items())]
-        return {"adapter": "made", "outputs": digest({"files": held}), **self.about}
+        sampling = dict.fromkeys(Sampling.__dataclass_fields__)
+        return {"adapter": "made", "outputs": digest({"files": held}), "sampling": sampling, **self.about}
 
     def edit(self, asks: Sequence[Ask]) -> list[Image.Image]:
         return [load_image(self.files[ask.key, ask.replicate]) for ask in asks]

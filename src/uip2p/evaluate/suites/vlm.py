@@ -203,8 +203,8 @@ def _asked(sessions: Sequence[Session]) -> dict[str, Any]:
     from uip2p.evaluate.judge.edits import sha256
 
     turns = [turn for session in sessions for turn in session.turns]
-    held = [
-        [turn.key, turn.instruction, turn.kind, *(sha256(file) for file in (turn.source, turn.target) if isinstance(file, Path))]
-        for turn in turns
-    ]
+    held = []
+    for turn in turns:
+        files = (file for file in (turn.source, turn.target) if isinstance(file, Path))
+        held.append([turn.key, turn.instruction, turn.kind, *map(sha256, files)])
     return {"count": len(turns), "digest": digest({"turns": held})}
