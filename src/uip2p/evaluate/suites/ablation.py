@@ -24,10 +24,10 @@ from uip2p.errors import UserError
 from uip2p.evaluate.editors import Editor
 from uip2p.evaluate.plots import changes
 from uip2p.evaluate.runs import Run, row_folder
-from uip2p.evaluate.statistics import Difference, said
+from uip2p.evaluate.statistics import Difference
 from uip2p.evaluate.suites import Published, Row
 from uip2p.evaluate.suites.on import OnAnother, add_on, build_on, like
-from uip2p.evaluate.tables import FIGURES, differences, heading
+from uip2p.evaluate.tables import FIGURES, difference_cell, differences, heading
 from uip2p.images import write_atomic
 
 GROUP = "single-turn"
@@ -135,4 +135,4 @@ def _gain(figure: str, found: Difference) -> int:
 
 
 def _said(figure: str, found: Difference | None) -> str:
-    return "–" if found is None else said(found, FIGURES[figure][1])
+    return "–" if found is None else difference_cell(figure, found)
