@@ -55,8 +55,8 @@ def derived(file, output, target):
 def test_distances_are_the_derived_ones(alexnet, pairs):
     outputs, targets = pairs
     found = open_lpips(alexnet).distances(outputs, targets)
-    assert found == pytest.approx([derived(alexnet, *pair) for pair in zip(*pairs, strict=True)], abs=1e-5)
-    assert min(found) > 1e-3 and len(set(found)) > 5
+    assert found == pytest.approx([derived(alexnet, *pair) for pair in zip(*pairs, strict=True)], rel=1e-3, abs=1e-7)
+    assert min(found) > 1e-4 and max(found) > 100 * min(found)
     assert open_lpips(alexnet).distances(targets, targets) == [0.0] * len(targets)
 
 
