@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import platform
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +55,24 @@ def commit() -> str | None:
 
 
 def versions() -> dict[str, str]:
-    return {"python": platform.python_version()} | {
-        name: version(name) for name in ("uip2p", "torch", "diffusers", "transformers", "numpy", "pillow")
-    }
+    found = {"python": platform.python_version()}
+    for name in ("uip2p", "torch", "diffusers", "transformers", "numpy", "pillow"):
+        with contextlib.suppress(PackageNotFoundError):  # run from a source tree that was never installed
+            found[name] = version(name)
+    return found
+
+
+def machine() -> str:
+    """What it ran on, in words: the GPU if there is one, else the CPU and its cores."""
+    import torch  # takes a second, and not all who write rows need it
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    model = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
+    return f"{model}, {os.cpu_count()} cores"
 
 
 def read_rows(path: Path | None) -> dict[str, dict[str, Any]]:
