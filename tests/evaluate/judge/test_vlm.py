@@ -121,8 +121,7 @@ def test_killed_and_taken_up_again(data, tmp_path):
         return answer
 
     with serve(slow) as server:
-        given = {name: str(value) if isinstance(value, Path) else value for name, value in options(data, server).items()}
-        life = start(given | {"out": str(tmp_path / "out")})
+        life = start(options(data, server) | {"out": tmp_path / "out"})
         while len(server.requests) < 11 and life.poll() is None:
             time.sleep(0.002)
         life.send_signal(signal.SIGKILL)
@@ -138,7 +137,7 @@ def test_killed_and_taken_up_again(data, tmp_path):
 
 def start(given: dict) -> subprocess.Popen:
     paths = os.pathsep.join(path for path in sys.path if path)
-    command = [sys.executable, lives.__file__, json.dumps(given)]
+    command = [sys.executable, lives.__file__, json.dumps(given, default=str)]
     return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": paths}, stdout=subprocess.DEVNULL)
 
 
