@@ -1,17 +1,15 @@
-"""A run of the suite vlm, here or in a process of its own: python lives.py '{"out": …, …}'."""
+"""A run of the suite vlm, in this process or in one of its own."""
 
 from __future__ import annotations
 
-import json
-import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from processes import context
 from uip2p.evaluate.editors.baselines import baseline
 
-from uip2p.errors import UserError
 from uip2p.evaluate.benchmark import shard_of
 from uip2p.evaluate.meter import Judged
 from uip2p.evaluate.running import Runner
@@ -40,9 +38,8 @@ def run(out: str | Path, batch_size: int = 4, **options: Any) -> Run | None:
                   "uip2p evaluate", progress=False).run()  # fmt: skip
 
 
-if __name__ == "__main__":
-    given = json.loads(sys.argv[1])
-    try:
-        run(**given | ({"inputs": Path(given["inputs"])} if "inputs" in given else {}))
-    except UserError as error:
-        sys.exit(f"error: {error}")
+def start(out: Path, **options: Any) -> Any:
+    """The same run in a process that may be killed."""
+    process = context.Process(target=run, args=(out,), kwargs=options)
+    process.start()
+    return process
