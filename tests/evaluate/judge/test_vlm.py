@@ -76,6 +76,7 @@ def test_a_run_of_this_project(data, tmp_path):
         for seed, strength in ((0, 0.5), (1, 1.0)):
             make_outputs(folder / f"seed-{seed}", COUNT, strength=strength)
         vlm_life.run(tmp_path / "run", **options(data, server, seeds=[0, 1]) | {"edits": [f"mine={folder}"]})
+    with serve(lambda _, request: look(request, 1, 5)) as server:
         again = options(data, server) | {"edits": [str(tmp_path / "run")]}
         del again["inputs"]
         run = vlm_life.run(tmp_path / "judged", **again, manner="imgedit")
@@ -109,7 +110,7 @@ def test_what_is_not_answered_is_listed_and_left_out(data, tmp_path, capsys):
 
 
 def test_killed_and_taken_up_again(data, tmp_path):
-    """Of what was answered before the kill nothing is asked again: at most what was in flight."""
+    """Of what is in the journal nothing is asked again: at most what was in flight, twice the calls at a time."""
 
     def slow(_, request):
         answer = look(request)
@@ -118,7 +119,7 @@ def test_killed_and_taken_up_again(data, tmp_path):
 
     with serve(slow) as server:
         life = vlm_life.start(tmp_path / "out", **options(data, server))
-        while len(server.requests) < 11 and life.is_alive():
+        while len(server.requests) < 15 and life.is_alive():
             time.sleep(0.002)
         life.kill()
         life.join(60)
@@ -129,7 +130,7 @@ def test_killed_and_taken_up_again(data, tmp_path):
     asked = Counter(json.dumps([seen.tolist() for seen in pictures_of(request)]) for request in server.requests)
     examples = max(asked.values())
     assert examples == 2 and len(asked) == 4 * COUNT + 1
-    assert 4 * COUNT + 2 <= len(server.requests) <= 4 * COUNT + 2 + 3  # two examples, three calls at a time
+    assert 4 * COUNT + 2 <= len(server.requests) <= 4 * COUNT + 2 + 6  # two examples
 
 
 def test_shards_share_the_edits(data, tmp_path):

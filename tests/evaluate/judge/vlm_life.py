@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from processes import context
 from uip2p.evaluate.editors.baselines import baseline
 
 from uip2p.evaluate.benchmark import shard_of
@@ -39,7 +39,8 @@ def run(out: str | Path, batch_size: int = 4, **options: Any) -> Run | None:
 
 
 def start(out: Path, **options: Any) -> Any:
-    """The same run in a process that may be killed."""
-    process = context.Process(target=run, args=(out,), kwargs=options)
+    """The same run in a process that may be killed: forked, since it needs no more of torch than small sums, and all of
+    it is imported here."""
+    process = multiprocessing.get_context("fork").Process(target=run, args=(out,), kwargs=options)
     process.start()
     return process
