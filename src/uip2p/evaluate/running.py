@@ -93,7 +93,7 @@ class Runner:
 
     @cached_property
     def _metrics(self) -> dict[str, Any]:
-        return self.meter.describe()
+        return {**self.meter.describe(), **self.suite.measured()}
 
     def output_key(self, row: Row, seed: int, turn: Turn, before: str | None) -> str:
         """before: the key of the output that the turn goes on from."""
