@@ -254,10 +254,11 @@ def test_options(models):
         parse("--clip", clip, "--clip-preprocessing", "ip2p", "--lpips", lpips, "--metrics-batch-size", "3"), "",
         figures=("l1", "clip_t"), quirk=True,
     )  # fmt: skip
-    assert meter.figures == ("l1", "lpips", "clip_i", "clip_t", "direction", "clip_source")
+    assert meter.figures == ("l1", "lpips", "clip_t")
     assert meter.clip.quirk and meter.clip.batch_size == meter.lpips.batch_size == 3
     meter = build_meter(parse("--metrics", "dino,l1", "--dino", dino), "", clip="no/where")
     assert meter.figures == ("l1", "dino") and meter.clip is None
+    assert build_meter(parse("--clip", clip, "--dino", dino), "", figures=("l2",)).figures == ("l2", "dino")
     meter = build_meter(parse(), "", figures=("clip_i",), clip="mini", preprocessing="stretch")
     assert (meter.clip.backbone, meter.clip.preprocessing) == ("clip-judge", "stretch")
 
