@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from uip2p.evaluate.editors.baselines import baseline
-
 from uip2p.errors import UserError
 from uip2p.evaluate.benchmark import shard_of
+from uip2p.evaluate.editors.baselines import baseline
 from uip2p.evaluate.meter import Judged
 from uip2p.evaluate.running import Runner
 from uip2p.evaluate.runs import Run
