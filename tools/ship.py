@@ -18,7 +18,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 
 ASSETS = Path(__file__).parents[1] / "src/uip2p/assets"
-# Folder of a run in the root → of what ships. The editor is the row of `uip2p study ship` that its table measures.
+# Folder of a run in the root → of what ships. The editor is the row of `uip2p compare ship` that its table measures.
 STAGES = {"base": "base-mini", "rows/uip2p/seed-1": "uip2p-mini", "clip": "clip", "judge": "clip-judge"}
 LIMIT = 40_000_000  # bytes: the whole package has to stay a quick install
 

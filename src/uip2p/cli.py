@@ -13,7 +13,7 @@ VERBS = {
     "edit": ("uip2p.editing.command", "edit a picture, or a folder of them, by instruction"),
     "train": ("uip2p.learning.command", "train one recipe, or the whole miniature from nothing"),
     "data": ("uip2p.datasets.command", "prepare records for training: what would be computed again and again"),
-    "study": ("uip2p.study.command", "train the rows of a study, measure them all in one way, print the table"),
+    "compare": ("uip2p.compare.command", "train the rows of a comparison, measure all in one way, print the table"),
     "evaluate": ("uip2p.evaluate.command", "score a model against exact ground truth"),
     "export": ("uip2p.models.command", "write an editor in the form that another program takes"),
     "scenes": ("uip2p.scenes.command", "draw pictures of the miniature world with edits and exact answers"),

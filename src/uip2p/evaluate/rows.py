@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -56,6 +58,19 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {
         name: version(name) for name in ("uip2p", "torch", "diffusers", "transformers", "numpy", "pillow")
     }
+
+
+def machine() -> str:
+    """What it ran on, in words: the GPU if there is one, else the CPU and its cores."""
+    import torch  # takes a second, and not all who write rows need it
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    model = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
+    return f"{model}, {os.cpu_count()} cores"
 
 
 def read_rows(path: Path | None) -> dict[str, dict[str, Any]]:

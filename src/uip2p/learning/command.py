@@ -18,7 +18,7 @@ from uip2p.learning.recipes import build, family_and_stage, find, read_cycle, re
 from uip2p.learning.trainer import train
 
 # A family of recipes → its stages, in the order in which one needs another. Recipe `study-base` is stage `base` of
-# `study`. `mini`: the whole miniature. `study`: what every row of a study shares; `uip2p study` trains the rows.
+# `study`. `mini`: the whole miniature. `study`: what the rows of a comparison share; `uip2p compare` trains them.
 FAMILIES = {
     "mini": ("autoencoder", "clip", "judge", "base", "cycle", "paired"),
     "study": ("autoencoder", "clip", "judge", "base"),

@@ -1,18 +1,22 @@
 """Whom a benchmark can measure: anything that edits pictures, behind one small protocol.
 
-    [NAME=]SPEC          what it is
-    mini                 an editor of this project: a shipped name, a folder, a hub id or a single .safetensors file,
-                         sampled by this project's own code
-    diffusers:ID         any diffusers pipeline that edits by instruction, a folder or a hub id, run by diffusers itself
-    endpoint:URL#MODEL   POST URL/images/edits, as the OpenAI API has it
-    folder:DIR           outputs made elsewhere: DIR/<key>.png, as the suite names them
+    [NAME=]SPEC[?OPTIONS]   what it is
+    mini                    an editor of this project: a shipped name, a folder, a hub id or a single .safetensors file,
+                            sampled by this project's own code
+    diffusers:ID            any diffusers pipeline that edits by instruction, a folder or a hub id, run by diffusers
+    endpoint:URL#MODEL      POST URL/images/edits, as the OpenAI API has it
+    folder:DIR              outputs made elsewhere: DIR/<key>.png, as the suite names them
+
+OPTIONS are the adapter's own, `name=value` joined by `&`: "diffusers:black-forest-labs/FLUX.1-Kontext-dev?dtype=bf16".
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Protocol, runtime_checkable
+from urllib.parse import parse_qsl
 
 from PIL import Image
 
@@ -33,13 +37,22 @@ ADAPTERS = {
 
 @runtime_checkable
 class Editor(Protocol):
-    """An editor under test. name: what its row is called."""
+    """An editor under test."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What its row is called."""
+        ...
+
+    @property
+    def tunable(self) -> frozenset[str]:
+        """The fields of `Sampling` that it can be told. Outputs made elsewhere: none at all."""
+        ...
 
     def describe(self) -> dict[str, Any]:
         """All that an output depends on beside the question, ready for JSON: kind of adapter, the model's identity
-        (`rows.identity`), sampling with every default filled in. Equal descriptions mean equal outputs."""
+        (`rows.identity`), and under "sampling" every field of `Sampling` as it is used, defaults filled in, null for
+        what is not `tunable`. Equal descriptions mean equal outputs."""
         ...
 
     def edit(self, asks: Sequence[Ask]) -> Pictures:
@@ -48,8 +61,9 @@ class Editor(Protocol):
         ...
 
     def sampled(self, sampling: Sampling) -> Editor:
-        """The same weights, not loaded again, sampled in another way; what is None stays. UserError: it has no such
-        setting (outputs made elsewhere have none at all)."""
+        """The same weights, not loaded again, sampled in another way; what is None stays, and what is not `tunable` is
+        left alone, so that a protocol's sampling can be told to everybody (`describe` says what was used). Where a
+        result would mean nothing without a setting, a suite asks for it first: `require`. UserError: a bad value."""
         ...
 
     def round_trip(self) -> RoundTrip | None:
@@ -58,19 +72,51 @@ class Editor(Protocol):
         ...
 
 
+def require(editor: Editor, *names: str) -> None:
+    """UserError: the editor cannot be told one of these fields of `Sampling`, and what is asked for needs it."""
+    lacking = [name for name in names if name not in editor.tunable]
+    if lacking:
+        can = ", ".join(sorted(editor.tunable)) or "nothing: its outputs are as they are"
+        raise UserError(
+            f"{editor.name}: its {' and '.join(lacking)} cannot be set, and this needs it (it can be told {can}). "
+            "Leave this editor out, or take another suite."
+        )
+
+
+def told(sampling: Sampling, tunable: frozenset[str]) -> Sampling:
+    """The part of it that an editor can be told."""
+    return Sampling(**{name: value for name, value in asdict(sampling).items() if name in tunable})
+
+
 def parse_spec(spec: str) -> tuple[str, str, str]:
-    """"[NAME=]SPEC" → (name, scheme, reference). UserError: an unknown scheme, or nothing after it."""
+    """"[NAME=]SPEC" → (name, scheme, reference with its options). UserError: an unknown scheme, or nothing after it."""
     name, sign, rest = spec.partition("=")
-    if not sign or any(mark in name for mark in ":/"):
+    if not sign or any(mark in name for mark in ":/?"):
         name, rest = "", spec
     scheme, colon, reference = rest.partition(":")
     if not colon or scheme not in ADAPTERS:
         if colon and not rest[1:].startswith((":\\", ":/")) and "/" not in scheme and "." not in scheme:
             raise UserError(f"{spec}: there is no editor of kind {scheme!r}: choose {', '.join(ADAPTERS)}.")
         scheme, reference = "uip2p", rest
-    if not reference:
+    place = split_options(reference)[0]
+    if not place:
         raise UserError(f"{spec}: names no model after {scheme!r}.")
-    return name or reference.rstrip("/").rpartition("/")[2], scheme, reference
+    return name or (place.rpartition("#")[2] or place).rstrip("/").rpartition("/")[2], scheme, reference
+
+
+def split_options(reference: str) -> tuple[str, dict[str, str]]:
+    """"PLACE?name=value&name=value" → (PLACE, options). An address keeps a query that stands before its "#"."""
+    place, mark, query = reference.rpartition("?")
+    if not mark or "#" in query or "=" not in query:
+        return reference, {}
+    return place, dict(parse_qsl(query, keep_blank_values=True))
+
+
+def check_options(reference: str, options: Mapping[str, str], known: Sequence[str]) -> None:
+    """UserError: an option that this kind of editor does not have."""
+    for name in options:
+        if name not in known:
+            raise UserError(f"{reference}: there is no option {name!r}: choose {', '.join(known)}.")
 
 
 def open_editor(spec: str, device: str | None = None, dtype: str = "fp32", batch_size: int = 8) -> Editor:

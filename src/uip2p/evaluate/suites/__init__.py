@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from uip2p.evaluate.editors import Editor
     from uip2p.evaluate.runs import Run
 
-# suite → module with `add_arguments(group)` and `build(args) -> Suite`
+# suite → module with `add_arguments(group)` and `build(args) -> Suite`; args.editors holds the opened editors
 SUITES = {
     "magicbrush": "uip2p.evaluate.suites.magicbrush",
     "ip2p": "uip2p.evaluate.suites.ip2p",
@@ -53,13 +53,16 @@ class Published:
 class Suite:
     """Defaults that a benchmark overrides. settings: all that the questions and the ground truth depend on, for JSON;
     with the editor's own description it is the key of every output. sampling: the protocol's. baselines: rows that are
-    always there, of "copy-input", "round trip", "ground truth", "ceiling" (the ground truth's round trip)."""
+    always there, of "copy-input", "round trip", "ground truth", "ceiling" (the ground truth's round trip). metrics: the
+    meter's figures, unless others are asked for. captions: which ones CLIP-T and the direction are told, as the result
+    names them."""
 
     name: str
     settings: dict[str, Any]
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
     baselines: tuple[str, ...] = ("copy-input", "round trip", "ground truth")
-    captions: str = ""  # which captions CLIP-T and the direction are told, as the result names them
+    metrics: tuple[str, ...] = ("l1", "l2", "clip_i", "dino", "clip_t", "direction")
+    captions: str = ""
     published: Sequence[Published] = field(default=())
 
     def sessions(self) -> Sequence[Session]:

@@ -1,4 +1,4 @@
-"""The trainings of a study: one for each row and seed, each a child process `uip2p train` in a folder of its own."""
+"""The trainings of a comparison: one for each row and seed, each a child `uip2p train` in a folder of its own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from uip2p.compare.children import Child, environment, run_children
+from uip2p.compare.config import Comparison, RowConfig
 from uip2p.config import from_dict, to_dict
 from uip2p.errors import UserError
 from uip2p.evaluate.rows import commit, fingerprint
@@ -20,8 +22,8 @@ from uip2p.learning.finish import read_finished
 from uip2p.learning.journal import Journal, compare_config, progress_bar
 from uip2p.learning.recipes import family_and_stage, find, read_recipe, recipe_names
 from uip2p.learning.train_config import TrainConfig, free_to_change
-from uip2p.study.children import Child, environment, run_children
-from uip2p.study.config import RowConfig, Study
+
+NOTE = "study.json"  # in a training's folder; the name is older than the command's, and runs that there are have it
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,8 @@ class Training:
         return {reference: fingerprint(folder) for reference, folder in folders.items() if folder.is_dir()}
 
     def check(self) -> None:
-        """Raises UserError when the folder holds another training than the study asks for now: its figures would be
-        published under this row's name."""
+        """Raises UserError when the folder holds another training than the comparison asks for now: its figures would
+        be published under this row's name."""
         asked = {"train": to_dict(self.config), "recipe": deciding(self.tables)}
         compare_config(self.out / "config.json", asked, free_to_change(self.config) | {"frozen_weights"})
         before = self.note().get("inputs", {})
@@ -105,19 +107,19 @@ class Training:
         return None
 
     def ready(self) -> bool:
-        """Finished, and the training that the study asks for: it may be measured."""
+        """Finished, and the training that the comparison asks for: it may be measured."""
         return self.finished() and self.fault() is None
 
     def note(self) -> dict[str, Any]:
         """What was written down when it began: {"inputs", "command", "commit"}, or {} where it was not begun by us."""
-        path = self.out / "study.json"
+        path = self.out / NOTE
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     def write_note(self) -> None:
         """Write it down, unless the training has begun already. The folder must exist."""
         if not (self.out / "config.json").exists():
             note = {"inputs": self.inputs(), "command": ["uip2p", *self.command[3:]], "commit": commit()}
-            write_atomic(self.out / "study.json", (json.dumps(note, indent=1) + "\n").encode())
+            write_atomic(self.out / NOTE, (json.dumps(note, indent=1) + "\n").encode())
 
     def measured(self) -> dict[str, float]:
         """{"images", "images_per_second", "seconds"} of the last row of its metrics; {} before the first."""
@@ -125,16 +127,16 @@ class Training:
         return {name: rows[-1][name] for name in ("images", "images_per_second", "seconds")} if rows else {}
 
 
-def trainings(study: Study, rows: Sequence[RowConfig]) -> list[Training]:
+def trainings(comparison: Comparison, rows: Sequence[RowConfig]) -> list[Training]:
     """In the order in which they run: every row's first seed, then every row's second …"""
-    root, every = study.config.root, study.config.curves.snapshot_every_images
+    root, every = comparison.config.root, comparison.config.curves.snapshot_every_images
     by_row = [[_training(row, seed, root, every) for seed in row.seeds] for row in rows]
     return [training for turn in zip_longest(*by_row) for training in turn if training is not None]
 
 
 @cache
 def _training(row: RowConfig, seed: int, root: Path, snapshot_every_images: int) -> Training:
-    """One object for each: its recipe is read once, so that the study means the same recipe from beginning to end."""
+    """One object for each: its recipe is read once, so that a comparison means the same recipe to its end."""
     return Training(row, seed, root, snapshot_every_images)
 
 
@@ -159,27 +161,27 @@ def missing_stages(wanted: Sequence[str], root: Path, family: str) -> list[str]:
     return list(dict.fromkeys(missing))
 
 
-def shared_stages(study: Study, rows: Sequence[RowConfig]) -> list[Child]:
+def shared_stages(comparison: Comparison, rows: Sequence[RowConfig]) -> list[Child]:
     """What has to be trained before these rows, in order: base, CLIPs and judge, where they are missing."""
-    root, recipes = study.config.root, dict[str, str]()
+    root, recipes = comparison.config.root, dict[str, str]()
     for row in rows:
         family, _ = family_and_stage(row.recipe)
-        wanted = [*references(read_recipe(row.recipe, row.set)), study.config.judge]
+        wanted = [*references(read_recipe(row.recipe, row.set)), comparison.config.judge]
         recipes |= {f"{family}-{stage}": stage for stage in missing_stages(wanted, root, family)}
     command = (sys.executable, "-m", "uip2p.cli", "train", "--root", str(root), "--recipe")
     return [Child(recipe, (*command, recipe), root / stage) for recipe, stage in recipes.items()]
 
 
-def train_all(study: Study, rows: Sequence[RowConfig], jobs: int) -> dict[str, str]:
+def train_all(comparison: Comparison, rows: Sequence[RowConfig], jobs: int) -> dict[str, str]:
     """Train what is not finished, `jobs` at once; name → fault of those that failed. A bar shows the pictures seen by
     all, and who sees how many a second."""
-    runs = trainings(study, rows)
+    runs = trainings(comparison, rows)
     for training in runs:
         training.check()
     todo = [training for training in runs if not training.finished()]
     if not todo:
         return {}
-    if faults := run_children(shared_stages(study, rows), 1, environment(1)):
+    if faults := run_children(shared_stages(comparison, rows), 1, environment(1)):
         raise UserError("; ".join(f"{name} failed ({fault})" for name, fault in faults.items()))
     children = [Child(training.name, training.command, training.out, training.write_note) for training in todo]
     by_child = dict(zip(children, todo, strict=True))
@@ -201,9 +203,9 @@ def train_all(study: Study, rows: Sequence[RowConfig], jobs: int) -> dict[str, s
         return run_children(children, jobs, environment(jobs), watch)
 
 
-def plan(study: Study, rows: Sequence[RowConfig], jobs: int) -> str:
+def plan(comparison: Comparison, rows: Sequence[RowConfig], jobs: int) -> str:
     """The table of --dry-run: rows × seeds, samples, what is done, and the hours that are left at measured speed."""
-    runs, speeds = trainings(study, rows), speeds_of(trainings(study, study.rows))
+    runs, speeds = trainings(comparison, rows), speeds_of(trainings(comparison, comparison.rows))
     width = max(len(row.name) for row in rows)
     lines, faults, hours, unknown = [f"{'row':<{width}}  {'recipe':<14} {'samples':>8}  seeds"], [], 0.0, 0
     for row in rows:
@@ -221,7 +223,8 @@ def plan(study: Study, rows: Sequence[RowConfig], jobs: int) -> str:
     lines.append(f"left: {hours:.1f} hours with {jobs} at once, at the speed measured so far")
     if unknown:
         lines.append(f"and {unknown:,} pictures by recipes of which no speed is known yet")
-    lines += [f"first, for all of them: uip2p {' '.join(child.command[3:])}" for child in shared_stages(study, rows)]
+    first = shared_stages(comparison, rows)
+    lines += [f"first, for all of them: uip2p {' '.join(child.command[3:])}" for child in first]
     return "\n".join([*lines, *faults])
 
 

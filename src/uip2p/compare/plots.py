@@ -1,4 +1,4 @@
-"""The curves of a study as pictures. A row has one colour, line and marker everywhere, whichever rows are drawn."""
+"""The curves of a comparison as pictures. A row has one colour, line and marker everywhere, whichever are drawn."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from uip2p.study.tables import heading
+from uip2p.compare.tables import heading
 
 # Okabe and Ito's colours, told apart by colour-blind people too; yellow is left out, as it is faint on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -19,7 +19,7 @@ Row = Mapping[str, Any]  # of results.json
 
 
 def style(number: int) -> dict[str, Any]:
-    """Of the study's row of that number."""
+    """Of the comparison's row of that number."""
     return {
         "color": COLOURS[number % len(COLOURS)],
         "linestyle": LINES[number // len(COLOURS) % len(LINES)],
@@ -32,7 +32,7 @@ def style(number: int) -> dict[str, Any]:
 
 def draw(results: Mapping[str, Any], names: Sequence[str], folder: Path) -> list[Path]:
     """Writes steps.png, trade-off.png, guidance.png and samples.png, those of which there is a curve. names: of all the
-    study's rows, from whose order the colours come."""
+    comparison's rows, from whose order the colours come."""
     styles = {name: style(number) for number, name in enumerate(names)}
     rows = results["rows"]
     drawn = [

@@ -1,4 +1,4 @@
-"""A tiny study: real models with random weights as its shared stages, and rows of a few steps."""
+"""A tiny comparison: real models with random weights as its shared stages, and rows of a few steps."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ log_every = 1
 """
 MORE = {"paired": "[faults]\nscene = 0.0", "cycle": 'clips = ["clip"]'}
 
-STUDY = """
-[study]
+COMPARISON = """
+[comparison]
 about = "Two rows of a few steps."
 root = "{folder}/root"
 seeds = [1, 2]
 
-[study.sweep]
+[comparison.sweep]
 steps = [1, 2]
 guidance_scale = [1.0]
 image_guidance_scale = [1.0, 1.5]
@@ -47,14 +47,14 @@ maximise = "direction"
 seed = 5
 count = 9
 
-[study.test]
+[comparison.test]
 against = "supervised, clean"
 seed = 6
 count = 9
 sessions = 2
 splits = {{ composition = 4, language = 5 }}
 
-[study.curves]
+[comparison.curves]
 steps = [1, 3]
 guidance_scale = [1.0, 3.0]
 image_guidance_scale = [1.0, 2.0]
@@ -105,11 +105,11 @@ def save_base():
 
 
 @pytest.fixture
-def tiny_study(tmp_path) -> Path:
-    """The study's file; its stages lie in tmp_path/root."""
+def tiny_comparison(tmp_path) -> Path:
+    """The comparison's file; its stages lie in tmp_path/root."""
     save_stages(tmp_path / "root")
     for objective, more in MORE.items():
         (tmp_path / f"study-{objective}.toml").write_text(RECIPE.format(objective=objective, more=more))
     path = tmp_path / "tiny.toml"
-    path.write_text(STUDY.format(folder=tmp_path))
+    path.write_text(COMPARISON.format(folder=tmp_path))
     return path

@@ -1,12 +1,12 @@
 import pytest
 
+from uip2p.compare import evaluation
+from uip2p.compare.config import Sampling, load_comparison
+from uip2p.compare.evaluation import Evaluation, Evaluator, choose
+from uip2p.compare.plots import style
+from uip2p.compare.results import lower_is_better, merge, spread
+from uip2p.compare.tables import cell, figures_table
 from uip2p.errors import UserError
-from uip2p.study import evaluation
-from uip2p.study.config import Sampling, load_study
-from uip2p.study.evaluation import Evaluation, Evaluator, choose
-from uip2p.study.plots import style
-from uip2p.study.results import lower_is_better, merge, spread
-from uip2p.study.tables import cell, figures_table
 
 
 def test_spread_is_mean_and_sample_deviation():
@@ -49,10 +49,10 @@ def test_every_row_looks_different():
     assert len(set(styles)) == 28 and len({colour for colour, *_ in styles[:7]}) == 7
 
 
-def test_processes_make_what_one_makes_and_a_fault_is_named(tiny_study, tmp_path, monkeypatch, capsys):
+def test_processes_make_what_one_makes_and_a_fault_is_named(tiny_comparison, tmp_path, monkeypatch, capsys):
     """Three evaluations by two workers, one of them of a model that is not there."""
     monkeypatch.setattr(evaluation, "CASES_A_WORKER", 1)
-    root = load_study(str(tiny_study)).config.root
+    root = load_comparison(str(tiny_comparison)).config.root
 
     def evaluations(folder):
         return [Evaluation(f"{steps}", folder, root / "base/model", Sampling(steps, 1.0, 1.0), "test", 3, 4)

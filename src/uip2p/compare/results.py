@@ -1,4 +1,4 @@
-"""From the evaluations of a study to one table of figures: mean, standard deviation and every value over the seeds."""
+"""From the evaluations of a comparison to one table of figures: mean, standard deviation, values over seeds."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from uip2p.config import to_dict
-from uip2p.evaluate.report import COLUMNS
-from uip2p.evaluate.rows import commit, versions
-from uip2p.study.config import RowConfig, Sampling, Study
-from uip2p.study.evaluation import (
+from uip2p.compare.config import Comparison, RowConfig, Sampling
+from uip2p.compare.evaluation import (
     Evaluation,
     Evaluator,
     Summary,
@@ -20,8 +17,11 @@ from uip2p.study.evaluation import (
     sweep_evaluations,
     test_evaluations,
 )
-from uip2p.study.paired import compare
-from uip2p.study.training import Training, trainings
+from uip2p.compare.paired import compare
+from uip2p.compare.training import Training, trainings
+from uip2p.config import to_dict
+from uip2p.evaluate.report import COLUMNS
+from uip2p.evaluate.rows import commit, versions
 
 Figures = dict[str, float | None]
 Spread = dict[str, Any]  # {"mean": float | None, "sd": float | None, "values": [float | None]}
@@ -64,14 +64,16 @@ def merge(summaries: Sequence[Summary], row: str = "model") -> dict[str, Any]:
     return merged
 
 
-def sweep_of(row: RowConfig, study: Study, evaluator: Evaluator) -> tuple[list[dict[str, Any]], Sampling, float] | None:
+def sweep_of(
+    row: RowConfig, comparison: Comparison, evaluator: Evaluator
+) -> tuple[list[dict[str, Any]], Sampling, float] | None:
     """Every setting of the row's sweep with the model's figures on validation, the best setting, and its value of the
     figure that is maximised. None while a setting is not known."""
-    first, maximise = trainings(study, [row])[0], study.config.sweep.maximise
+    first, maximise = trainings(comparison, [row])[0], comparison.config.sweep.maximise
     if not first.ready():
         return None
     sweep, values = [], {}
-    for evaluation in sweep_evaluations(first, study.config):
+    for evaluation in sweep_evaluations(first, comparison.config):
         result = evaluator.known(evaluation)
         if result is None:
             return None
@@ -81,31 +83,31 @@ def sweep_of(row: RowConfig, study: Study, evaluator: Evaluator) -> tuple[list[d
     return sweep, *choose(values, least=lower_is_better(maximise))
 
 
-def assemble(study: Study, evaluator: Evaluator, command: str | None) -> dict[str, Any]:
-    """All that is known, row by row in the study's order; a row of which nothing is known yet is left out."""
-    rows = [found for row in study.rows if (found := row_results(row, study, evaluator)) is not None]
+def assemble(comparison: Comparison, evaluator: Evaluator, command: str | None) -> dict[str, Any]:
+    """All that is known, row by row in the comparison's order; a row of which nothing is known yet is left out."""
+    rows = [found for row in comparison.rows if (found := row_results(row, comparison, evaluator)) is not None]
     return {
-        "study": study.name,
-        "about": study.config.about,
+        "comparison": comparison.name,
+        "about": comparison.config.about,
         "command": command,
         "commit": commit(),
         "versions": versions(),
-        "settings": to_dict(study.config),
-        "references": references(study, evaluator),
+        "settings": to_dict(comparison.config),
+        "references": references(comparison, evaluator),
         "rows": rows,
-        "against": against(study, evaluator),
+        "against": against(comparison, evaluator),
     }
 
 
-def row_results(row: RowConfig, study: Study, evaluator: Evaluator) -> dict[str, Any] | None:
+def row_results(row: RowConfig, comparison: Comparison, evaluator: Evaluator) -> dict[str, Any] | None:
     """The row's sweep, figures over its seeds, and curves; None where its test is not known for any seed."""
-    swept = sweep_of(row, study, evaluator)
+    swept = sweep_of(row, comparison, evaluator)
     if swept is None:
         return None
     sweep, sampling, value = swept
     made: dict[Training, dict[str, Summary]] = {}
-    for training in trainings(study, [row]):
-        evaluations = test_evaluations(training, study.config, sampling) if training.ready() else {}
+    for training in trainings(comparison, [row]):
+        evaluations = test_evaluations(training, comparison.config, sampling) if training.ready() else {}
         results = {split: evaluator.known(evaluation) for split, evaluation in evaluations.items()}
         if results and all(results.values()):
             made[training] = {split: result["summary"] for split, result in results.items() if result}
@@ -119,50 +121,50 @@ def row_results(row: RowConfig, study: Study, evaluator: Evaluator) -> dict[str,
         "seeds": [training.seed for training in made],
         "trained": [_trained(training) for training in made],
         "chosen": asdict(sampling),
-        "validation": {study.config.sweep.maximise: value},
+        "validation": {comparison.config.sweep.maximise: value},
         "sweep": sweep,
         **{split: merge([each[split] for each in made.values()]) for split in next(iter(made.values()))},
-        "curves": _curves([curve_evaluations(training, study.config, sampling) for training in made], evaluator),
+        "curves": _curves([curve_evaluations(training, comparison.config, sampling) for training in made], evaluator),
     }
 
 
-def test_results(study: Study, evaluator: Evaluator) -> Iterator[tuple[Training, str, Summary]]:
+def test_results(comparison: Comparison, evaluator: Evaluator) -> Iterator[tuple[Training, str, Summary]]:
     """(training, split, result) of every final evaluation that is known."""
-    for row in study.rows:
-        swept = sweep_of(row, study, evaluator)
-        for training in trainings(study, [row]) if swept else ():
-            evaluations = test_evaluations(training, study.config, swept[1]) if swept and training.ready() else {}
+    for row in comparison.rows:
+        swept = sweep_of(row, comparison, evaluator)
+        for training in trainings(comparison, [row]) if swept else ():
+            evaluations = test_evaluations(training, comparison.config, swept[1]) if swept and training.ready() else {}
             for split, evaluation in evaluations.items():
                 if result := evaluator.known(evaluation):
                     yield training, split, result
 
 
-def against(study: Study, evaluator: Evaluator) -> dict[str, Any]:
-    """Row → what it gains over the row that the study compares with (`paired.compare`), where both are known."""
-    other = study.config.test.against
+def against(comparison: Comparison, evaluator: Evaluator) -> dict[str, Any]:
+    """Row → what it gains over the row that the comparison compares with (`paired.compare`), where both are known."""
+    other = comparison.config.test.against
     if not other:
         return {}
     measured: dict[str, list[list[dict[str, Any]]]] = {}
-    for training, split, result in test_results(study, evaluator):
+    for training, split, result in test_results(comparison, evaluator):
         if split == "test":
             measured.setdefault(training.row.name, []).append(result["samples"])
-    (named,) = study.select([other])
+    (named,) = comparison.select([other])
     base = measured.pop(named.name, None)
     return {name: compare(row, base) for name, row in measured.items()} if base else {}
 
 
-def references(study: Study, evaluator: Evaluator) -> dict[str, Any]:
+def references(comparison: Comparison, evaluator: Evaluator) -> dict[str, Any]:
     """Copy-input, round trip and best possible on every split: the same for all rows, which share the autoencoder."""
     found: dict[str, Any] = {}
-    for _, split, result in test_results(study, evaluator):
+    for _, split, result in test_results(comparison, evaluator):
         for name in REFERENCES:
             found.setdefault(name, {}).setdefault(split, merge([result["summary"]], name))
     return found
 
 
-def samples(study: Study, evaluator: Evaluator) -> Iterator[dict[str, Any]]:
+def samples(comparison: Comparison, evaluator: Evaluator) -> Iterator[dict[str, Any]]:
     """One line a row, seed, split and case of the final figures: what the model scored on it."""
-    for training, split, result in test_results(study, evaluator):
+    for training, split, result in test_results(comparison, evaluator):
         for sample in result["samples"]:
             yield {"row": training.row.name, "seed": training.seed, "split": split, **sample}
 

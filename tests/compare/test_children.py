@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from uip2p.compare.children import Child, environment, run_children
 from uip2p.learning.journal import is_locked, locked
-from uip2p.study.children import Child, environment, run_children
 
 SAVES = """
 import signal, sys, time

@@ -1,11 +1,11 @@
 import pytest
 
+from uip2p.compare.config import RowConfig, Sampling, SweepConfig, comparison_names, load_comparison
 from uip2p.errors import UserError
 from uip2p.learning.recipes import read_recipe
-from uip2p.study.config import RowConfig, Sampling, SweepConfig, load_study, study_names
 
-STUDY = """
-[study]
+COMPARISON = """
+[comparison]
 root = "r"
 seeds = [1, 2]
 sweep = { steps = [2, 1], guidance_scale = [1.0], image_guidance_scale = [1.5, 1.0] }
@@ -24,25 +24,25 @@ seeds = [7]
 def load(tmp_path, text, overrides=()):
     path = tmp_path / "s.toml"
     path.write_text(text)
-    return load_study(str(path), overrides)
+    return load_comparison(str(path), overrides)
 
 
 def test_rows_have_seeds_folders_and_names(tmp_path):
-    study = load(tmp_path, STUDY)
-    assert [(row.slug, row.seeds) for row in study.rows] == [("one", (1, 2)), ("two-full", (7,))]
-    assert study.select(["two-full"]) == study.select(["+ two (full)"]) == [study.rows[1]]
-    assert study.select([]) == list(study.rows)
+    comparison = load(tmp_path, COMPARISON)
+    assert [(row.slug, row.seeds) for row in comparison.rows] == [("one", (1, 2)), ("two-full", (7,))]
+    assert comparison.select(["two-full"]) == comparison.select(["+ two (full)"]) == [comparison.rows[1]]
+    assert comparison.select([]) == list(comparison.rows)
     with pytest.raises(UserError, match=r"no row 'three'.*'one', '\+ two \(full\)'"):
-        study.select(["three"])
+        comparison.select(["three"])
 
 
 def test_overrides_of_all_rows_come_before_a_rows_own(tmp_path):
-    text = STUDY.replace('root = "r"', 'root = "r"\nset = ["train.steps=5", "train.seed=3"]')
+    text = COMPARISON.replace('root = "r"', 'root = "r"\nset = ["train.steps=5", "train.seed=3"]')
     one, two = load(tmp_path, text.replace("seeds = [7]", 'set = ["train.steps=6"]'), ["train.seed=4"]).rows
-    assert one.set == ("train.steps=5", "train.seed=3", "train.seed=4"), "the command line's after the study's"
+    assert one.set == ("train.steps=5", "train.seed=3", "train.seed=4"), "the command line's after the comparison's"
     assert read_recipe(two.recipe, two.set)["train"]["steps"] == 6 and two.set[:3] == one.set
     with pytest.raises(UserError, match=r"row 1.*unknown key 'lossy'"):
-        load(tmp_path, STUDY, ["lossy.similarity=0"])
+        load(tmp_path, COMPARISON, ["lossy.similarity=0"])
 
 
 def test_the_grid_is_every_combination_cheapest_first():
@@ -69,21 +69,21 @@ def test_the_grid_is_every_combination_cheapest_first():
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, old, new, message):
-    assert old in STUDY
+    assert old in COMPARISON
     with pytest.raises(UserError, match=message):
-        load(tmp_path, STUDY.replace(old, new))
+        load(tmp_path, COMPARISON.replace(old, new))
 
 
-def test_an_unknown_study_is_named():
-    with pytest.raises(UserError, match=r"no study 'clams': there are .*claims"):
-        load_study("clams")
+def test_an_unknown_comparison_is_named():
+    with pytest.raises(UserError, match=r"no comparison 'clams': there are .*claims"):
+        load_comparison("clams")
 
 
-@pytest.mark.parametrize("name", study_names())
-def test_every_shipped_study_loads_and_says_its_command(name):
-    study = load_study(name)
-    assert study.rows and study.config.about
-    assert len({row.name for row in study.rows}) == len(study.rows)
+@pytest.mark.parametrize("name", comparison_names())
+def test_every_shipped_comparison_loads_and_says_its_command(name):
+    comparison = load_comparison(name)
+    assert comparison.rows and comparison.config.about
+    assert len({row.name for row in comparison.rows}) == len(comparison.rows)
 
 
 def test_a_slug_is_a_folder_name():

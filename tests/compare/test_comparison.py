@@ -1,4 +1,4 @@
-"""A tiny study from nothing to its table: killed in the middle, gone on with, and not done twice."""
+"""A tiny comparison from nothing to its table: killed in the middle, gone on with, and not done twice."""
 
 import gzip
 import json
@@ -12,18 +12,18 @@ import pytest
 from PIL import Image
 
 from uip2p.cli import main
+from uip2p.compare import evaluation
+from uip2p.compare.config import load_comparison
+from uip2p.compare.training import trainings
 from uip2p.evaluate.scenes_suite import evaluate_scenes
 from uip2p.learning.journal import Journal
-from uip2p.study import evaluation
-from uip2p.study.config import load_study
-from uip2p.study.training import trainings
 
 FILES = {"results.json", "table.md", "cases.jsonl.gz", "steps.png", "trade-off.png", "guidance.png", "samples.png"}
 
 
-def study(path, *more, jobs=2):
+def comparison(path, *more, jobs=2):
     out = path.parent / "results"
-    return main(["study", str(path), "--out", str(out), "--jobs", str(jobs), *map(str, more)]), out
+    return main(["compare", str(path), "--out", str(out), "--jobs", str(jobs), *map(str, more)]), out
 
 
 def signal_when(condition):
@@ -37,22 +37,22 @@ def signal_when(condition):
     threading.Thread(target=watch, daemon=True).start()
 
 
-def test_from_nothing_to_the_table(tiny_study, capsys, monkeypatch):
-    root = tiny_study.parent / "root"
+def test_from_nothing_to_the_table(tiny_comparison, capsys, monkeypatch):
+    root = tiny_comparison.parent / "root"
     runs = [root / "rows" / name for name in ("supervised-clean/seed-1", "uip2p-full/seed-1", "uip2p-full/seed-2")]
 
-    assert study(tiny_study, "--dry-run")[0] == 0
+    assert comparison(tiny_comparison, "--dry-run")[0] == 0
     printed = capsys.readouterr().out
     assert "1 to do, 2 to do" in printed and "48" in printed and "first, for all" not in printed
 
-    first, *_ = trainings(load_study(str(tiny_study)), load_study(str(tiny_study)).rows)
+    first, *_ = trainings(load_comparison(str(tiny_comparison)), load_comparison(str(tiny_comparison)).rows)
     assert main(list(first.command[3:])) == 0, "a row can be trained by hand"
     signal_when(lambda: bool(Journal.read(runs[1] / "metrics.jsonl")))
-    assert study(tiny_study, jobs=1)[0] == 130
+    assert comparison(tiny_comparison, jobs=1)[0] == 130
     assert (runs[1] / "checkpoints").is_dir() and not runs[2].exists(), "it saves, and nothing new begins"
     capsys.readouterr()
 
-    code, out = study(tiny_study)
+    code, out = comparison(tiny_comparison)
     assert code == 0, capsys.readouterr().err
     assert {path.name for path in out.iterdir()} == FILES
     begun = [(run / "train.log").read_text().count("study-cycle.toml:") for run in runs[1:]]
@@ -74,8 +74,8 @@ def test_from_nothing_to_the_table(tiny_study, capsys, monkeypatch):
     written = {path.name: path.read_bytes() for path in out.iterdir()}
     monkeypatch.setattr(evaluation, "evaluate_scenes", None)  # what is known is not made again
     monkeypatch.setattr("subprocess.Popen.__init__", None)
-    monkeypatch.setattr("uip2p.study.results.commit", lambda: results["commit"])
-    assert study(tiny_study)[0] == 0
+    monkeypatch.setattr("uip2p.compare.results.commit", lambda: results["commit"])
+    assert comparison(tiny_comparison)[0] == 0
     assert before == {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     assert written == {path.name: path.read_bytes() for path in out.iterdir()}
 

@@ -1,4 +1,4 @@
-"""The evaluations of a study: which there are, and how they are made, several at once and never twice.
+"""The evaluations of a comparison: which there are, and how they are made, several at once and never twice.
 
 Each is one call of `evaluate_scenes`. Its summary lies beside the model, with its cases' rows, under a key of all that
 it depends on: the weights, the judge, the sampling, the cases and the code that measures.
@@ -25,13 +25,13 @@ import torch
 from tqdm import tqdm
 
 import uip2p.evaluate
+from uip2p.compare.config import ComparisonConfig, Sampling
+from uip2p.compare.training import Training
 from uip2p.errors import UserError
 from uip2p.evaluate.command import quiet_libraries
 from uip2p.evaluate.rows import digest, fingerprint
 from uip2p.evaluate.scenes_suite import evaluate_scenes
 from uip2p.images import write_atomic
-from uip2p.study.config import Sampling, StudyConfig
-from uip2p.study.training import Training
 
 Summary = dict[str, Any]
 CASES_A_WORKER = 100  # a process takes seconds to start: for fewer cases it does not pay
@@ -59,7 +59,7 @@ class Evaluation:
         return self.count + self.sessions
 
 
-def sweep_evaluations(training: Training, config: StudyConfig) -> list[Evaluation]:
+def sweep_evaluations(training: Training, config: ComparisonConfig) -> list[Evaluation]:
     """Every setting of the grid on validation, in the grid's order."""
     sweep = config.sweep
     return [
@@ -68,7 +68,7 @@ def sweep_evaluations(training: Training, config: StudyConfig) -> list[Evaluatio
     ]
 
 
-def test_evaluations(training: Training, config: StudyConfig, chosen: Sampling) -> dict[str, Evaluation]:
+def test_evaluations(training: Training, config: ComparisonConfig, chosen: Sampling) -> dict[str, Evaluation]:
     """Split → evaluation: "test" with its sessions, and the further splits."""
     test = config.test
     label = _label(chosen)
@@ -78,7 +78,9 @@ def test_evaluations(training: Training, config: StudyConfig, chosen: Sampling) 
     return found
 
 
-def curve_evaluations(training: Training, config: StudyConfig, chosen: Sampling) -> dict[str, dict[float, Evaluation]]:
+def curve_evaluations(
+    training: Training, config: ComparisonConfig, chosen: Sampling
+) -> dict[str, dict[float, Evaluation]]:
     """Curve ("steps", "guidance_scale", "image_guidance_scale", "samples") → place on its x axis → evaluation. Empty
     for a row without curves, and for a seed that is not followed."""
     row, curves = training.row, config.curves
@@ -271,6 +273,6 @@ def choose(swept: Mapping[Sampling, float | None], least: bool = False) -> tuple
     """Sampling → value of the figure: the best one, of equals the first. UserError: no value at all."""
     values = {sampling: value for sampling, value in swept.items() if value is not None}
     if not values:
-        raise UserError("the sweep's figure is defined for no setting: choose another in [study.sweep] maximise.")
+        raise UserError("the sweep's figure is defined for no setting: choose another in [comparison.sweep] maximise.")
     best = min(values, key=lambda sampling: values[sampling] if least else -values[sampling])
     return best, values[best]

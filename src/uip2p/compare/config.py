@@ -1,4 +1,4 @@
-"""A study is a TOML file: rows that differ in one thing each, trained from one base and measured in one way."""
+"""A comparison is a TOML file: rows that differ in one thing each, trained from one base and measured in one way."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from uip2p.errors import UserError
 from uip2p.evaluate.report import COLUMNS
 from uip2p.learning.recipes import RECIPES, read_recipe
 
-STUDIES = RECIPES / "studies"
+COMPARISONS = RECIPES / "comparisons"
 SPLITS = ("composition", "language")
 
 
@@ -91,7 +91,7 @@ class CurvesConfig:
 
 @dataclass(frozen=True)
 class RowConfig:
-    """One line of the tables. set: overrides of the recipe, as for `train --set`. seeds: else the study's."""
+    """One line of the tables. set: overrides of the recipe, as for `train --set`. seeds: else the comparison's."""
 
     name: str
     recipe: str
@@ -107,7 +107,7 @@ class RowConfig:
 
 
 @dataclass(frozen=True)
-class StudyConfig:
+class ComparisonConfig:
     """root: where the shared stages lie and the rows are trained. judge: a stage's name or a folder. seeds: of the
     training, for every row that has none of its own; each has other data and other draws. set: overrides of every
     row's recipe, before the row's own."""
@@ -123,49 +123,49 @@ class StudyConfig:
 
 
 @dataclass(frozen=True)
-class Study:
-    """A study as its file says it; `rows` have their seeds and the overrides of all filled in."""
+class Comparison:
+    """A comparison as its file says it; `rows` have their seeds and the overrides of all filled in."""
 
     name: str
-    config: StudyConfig
+    config: ComparisonConfig
     rows: tuple[RowConfig, ...]
 
     def select(self, names: Iterable[str]) -> list[RowConfig]:
-        """The rows of these names (or slugs), in the study's order; all of them for no name at all."""
+        """The rows of these names (or slugs), in the comparison's order; all of them for no name at all."""
         names = list(names)
         for name in names:
             if not any(name in (row.name, row.slug) for row in self.rows):
-                raise UserError(
-                    f"study {self.name} has no row {name!r}: there are {', '.join(repr(row.name) for row in self.rows)}"
-                )
+                there = ", ".join(repr(row.name) for row in self.rows)
+                raise UserError(f"comparison {self.name} has no row {name!r}: there are {there}")
         return [row for row in self.rows if not names or {row.name, row.slug} & set(names)]
 
 
-def study_names() -> list[str]:
-    return sorted(path.stem for path in STUDIES.glob("*.toml"))
+def comparison_names() -> list[str]:
+    return sorted(path.stem for path in COMPARISONS.glob("*.toml"))
 
 
-def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
-    """A shipped study, or a file ending in .toml. overrides: of every row's recipe, after the study's own and before
-    the row's. UserError names the row and the field that is wrong."""
-    path = Path(name) if name.endswith(".toml") else STUDIES / f"{name}.toml"
+def load_comparison(name: str, overrides: Sequence[str] = ()) -> Comparison:
+    """A shipped comparison, or a file ending in .toml. overrides: of every row's recipe, after the comparison's own and
+    before the row's. UserError names the row and the field that is wrong."""
+    path = Path(name) if name.endswith(".toml") else COMPARISONS / f"{name}.toml"
     if not path.is_file():
-        raise UserError(f"no study {name!r}: there are {', '.join(study_names())}, or give a file ending in .toml")
+        there = ", ".join(comparison_names())
+        raise UserError(f"no comparison {name!r}: there are {there}, or give a file ending in .toml")
     tables = load_toml(path)
-    where = f"study {path.stem}"
-    check_keys(tables, ("study", "row"), where)
-    config = from_dict(StudyConfig, tables.get("study", {}), f"{where} [study]")
+    where = f"comparison {path.stem}"
+    check_keys(tables, ("comparison", "row"), where)
+    config = from_dict(ComparisonConfig, tables.get("comparison", {}), f"{where} [comparison]")
     config = replace(config, set=(*config.set, *overrides))
     rows = tables.get("row", [])
     if not isinstance(rows, list) or not rows:
         raise UserError(f"{where}: it has no rows; each starts with [[row]].")
-    study = Study(path.stem, config, tuple(_rows(rows, config, where)))
+    comparison = Comparison(path.stem, config, tuple(_rows(rows, config, where)))
     if config.test.against:
-        study.select([config.test.against])
-    return study
+        comparison.select([config.test.against])
+    return comparison
 
 
-def _rows(tables: Sequence[dict], config: StudyConfig, where: str) -> Iterable[RowConfig]:
+def _rows(tables: Sequence[dict], config: ComparisonConfig, where: str) -> Iterable[RowConfig]:
     slugs: dict[str, str] = {}
     for number, table in enumerate(tables, 1):
         filled = {"seeds": list(config.seeds), **table} if isinstance(table, dict) else table

@@ -1,4 +1,4 @@
-"""The results of a study as markdown tables."""
+"""The results of a comparison as markdown tables."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def report(results: Mapping[str, Any]) -> str:
     def section(title: str, table: dict[str, Any]) -> list[str]:
         return [f"## {title}\n", figures_table(table, seeds)] if any(table.values()) else []
 
-    text = [f"# Study `{results['study']}`\n"]
+    text = [f"# Comparison `{results['comparison']}`\n"]
     text += [f"{results['about']}\n"] if results["about"] else []
     text += [
         f"`{results['command']}`, commit {results['commit']}. Mean ± standard deviation over training seeds. "

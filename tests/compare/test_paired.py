@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from uip2p.cli import main
+from uip2p.compare.paired import compare, differences
 from uip2p.evaluate.report import summarise
-from uip2p.study.paired import compare, differences
 
 KINDS = ("color", "place")
 
@@ -27,7 +27,7 @@ def samples(rng, shift=0.0, count=12, noise=0.05):
 
 
 def table(rows, turns="single-turn", part="all"):
-    """The figures as the study's tables have them."""
+    """The figures as the comparison's tables have them."""
     every = [{**r, "rows": dict.fromkeys(("model", "copy-input", "round trip", "best possible"), r)} for r in rows]
     return summarise(every)[turns][part]["model"]
 
@@ -75,8 +75,9 @@ def test_other_cases_are_refused():
         differences([samples(rng), samples(rng, count=11)], [samples(rng)])
 
 
-def test_a_row_to_compare_with_that_is_not_there(tiny_study, capsys):
-    """One that is: test_study.py."""
-    tiny_study.write_text(tiny_study.read_text().replace('against = "supervised, clean"', 'against = "nobody"'))
-    assert main(["study", str(tiny_study), "--dry-run"]) == 2
+def test_a_row_to_compare_with_that_is_not_there(tiny_comparison, capsys):
+    """One that is: test_comparison.py."""
+    text = tiny_comparison.read_text()
+    tiny_comparison.write_text(text.replace('against = "supervised, clean"', 'against = "nobody"'))
+    assert main(["compare", str(tiny_comparison), "--dry-run"]) == 2
     assert "has no row 'nobody'" in capsys.readouterr().err

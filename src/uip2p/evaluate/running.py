@@ -1,0 +1,325 @@
+"""A benchmark run: every row edits every session, every output is measured, and all of it outlives the process.
+
+Two passes a row. Editing writes outputs and a line of edits.jsonl for each; measuring reads them back, so what is
+scored is what lies on the disk, and writes a line of rows.jsonl. Both skip what is known, so that the same command goes
+on where it was stopped. Shards share out the sessions and write journals of their own; whichever finishes last writes
+the summary.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from tqdm import tqdm
+
+from uip2p.errors import UserError
+from uip2p.evaluate.asking import Ask, Picture, Session, Turn, open_picture
+from uip2p.evaluate.meter import Judged, Meter
+from uip2p.evaluate.rows import append_rows, commit, digest, machine, noise_seed, versions
+from uip2p.evaluate.runs import FORMAT, RUN, SAMPLES, TABLE, Run, output_path, read_journals, row_folder
+from uip2p.evaluate.suites import Row, Suite
+from uip2p.evaluate.tables import markdown, summarise
+from uip2p.images import load_image, write_atomic
+
+# To be raised whenever running comes to mean something else: outputs and figures of before are then made again.
+EDITING, MEASURING = 1, 1
+MEASURED_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Number i of n, 0 ≤ i < n: the sessions i, i + n, i + 2n, …"""
+
+    i: int = 0
+    n: int = 1
+
+    def name(self, kind: str) -> str:
+        """A journal of its own, so that no two processes write to one file."""
+        return f"{kind}.jsonl" if self.n == 1 else f"{kind}.{self.i}-of-{self.n}.jsonl"
+
+
+@dataclass
+class Runner:
+    """What a run is made of. seeds: each a replicate of every edit. batch_size: of edits; changes the speed, never a
+    result."""
+
+    suite: Suite
+    rows: Sequence[Row]  # the baselines and the editors', in the order of the tables
+    meter: Meter
+    out: Path
+    seeds: Sequence[int] = (0,)
+    shard: Shard = field(default_factory=Shard)
+    batch_size: int = 8
+    command: str | None = None
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        names = [row_folder(row.name) for row in self.rows]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise UserError(f"two rows are called {twice[0]}: give one of them a name of its own, NAME=SPEC.")
+        self.sessions = list(self.suite.sessions())
+        keys = [turn.key for session in self.sessions for turn in session.turns]
+        if len(set(keys)) < len(keys):
+            raise ValueError(f"suite {self.suite.name}: two turns have one key")
+        self.scored = {turn.key: turn for session in self.sessions for turn in session.turns if turn.groups}
+
+    def run(self) -> Run | None:
+        """Edits, measures and sums up; None where other shards have not finished, after saying so."""
+        self._begin()
+        for row in self.rows:
+            for seed in self.seeds:
+                self._edit(row, seed)
+                self._measure(row, seed)
+        return self._finish()
+
+    def folder(self, row: Row) -> Path:
+        return self.out / row_folder(row.name)
+
+    # What makes an output that output, and a figure that figure
+
+    @cached_property
+    def _editors(self) -> dict[str, dict[str, Any]]:
+        """Row → its editor's description, which may read the weights: once."""
+        return {row.name: row.editor.describe() for row in self.rows}
+
+    @cached_property
+    def _metrics(self) -> dict[str, Any]:
+        return self.meter.describe()
+
+    def output_key(self, row: Row, seed: int, turn: Turn, before: str | None) -> str:
+        """before: the key of the output that the turn goes on from."""
+        asked = {"turn": turn.key, "instruction": turn.instruction, "before": before, "seed": seed}
+        return digest({"editor": self._editors[row.name], "suite": self.suite.settings, "version": EDITING, **asked})
+
+    def made(self, row: Row) -> str:
+        """Of all figures of a row alike: the editor, the questions, the meter."""
+        parts = {"editor": self._editors[row.name], "suite": self.suite.settings, "meter": self._metrics}
+        return digest({**parts, "versions": [EDITING, MEASURING]})
+
+    # Editing
+
+    def _mine(self) -> list[Session]:
+        return self.sessions[self.shard.i :: self.shard.n]
+
+    def _edit(self, row: Row, seed: int) -> None:
+        folder, mine = self.folder(row), self._mine()
+        known = {key: line["sha256"] for key, line in read_journals(folder, "edits").items()}
+        with self._bar(sum(len(session.turns) for session in mine), row, seed, "editing", "edit") as bar:
+            for sessions in _chunks(mine, self.batch_size):
+                self._edit_together(row, seed, sessions, known, bar)
+
+    def _edit_together(
+        self, row: Row, seed: int, sessions: Sequence[Session], known: dict[str, str], bar: tqdm
+    ) -> None:
+        """Sessions side by side: their first turns in one batch, then their second ones, …"""
+        before: dict[str, tuple[str, Path]] = {}  # session → key and file of its last output
+        for place in range(max(len(session.turns) for session in sessions)):
+            todo: list[tuple[Session, Turn, str]] = []
+            for session in (session for session in sessions if place < len(session.turns)):
+                turn = session.turns[place]
+                key = self.output_key(row, seed, turn, before[session.name][0] if turn.source is None else None)
+                path = output_path(self.folder(row), seed, turn.key)
+                if key in known and known[key] == _sha256(path):
+                    before[session.name] = key, path
+                    bar.update()
+                else:
+                    todo.append((session, turn, key))
+            if not todo:
+                continue
+            asks = [
+                self._ask(
+                    turn,
+                    before[session.name][1] if turn.source is None else turn.source,
+                    noise_seed(seed, session.name, place),
+                )
+                for session, turn, _ in todo
+            ]
+            began = time.perf_counter()
+            outputs = row.editor.edit(asks)
+            seconds = (time.perf_counter() - began) / len(asks)
+            lines = []
+            for (session, turn, key), output in zip(todo, outputs, strict=True):
+                path = output_path(self.folder(row), seed, turn.key)
+                known[key] = save_png(output, path)
+                before[session.name] = key, path
+                made = {"seconds": round(seconds, 4), "sha256": known[key]}
+                lines.append({"key": key, "turn": turn.key, "seed": seed, **made})
+            append_rows(self.folder(row) / self.shard.name("edits"), lines)
+            bar.update(len(lines))
+
+    @staticmethod
+    def _ask(turn: Turn, source: Picture, seed: int) -> Ask:
+        return Ask(
+            key=turn.key, image=open_picture(source), instruction=turn.instruction, seed=seed, caption=turn.caption,
+            edited_caption=turn.edited_caption, reverse_instruction=turn.reverse_instruction, answer=turn.target,
+        )  # fmt: skip
+
+    # Measuring
+
+    def _measure(self, row: Row, seed: int) -> None:
+        folder, made = self.folder(row), self.made(row)
+        known = {line["key"] for line in read_journals(folder, "rows").values()}
+        turns = [turn for session in self._mine() for turn in session.turns if turn.groups]
+        with self._bar(len(turns), row, seed, "measuring", "edit") as bar:
+            todo = []
+            for turn in turns:
+                key = digest({"made": made, "turn": turn.key, "output": _sha256(output_path(folder, seed, turn.key))})
+                if key in known:
+                    bar.update()
+                else:
+                    todo.append((turn, key))
+            for batch in _chunks(todo, MEASURED_AT_ONCE):
+                some = [turn for turn, _ in batch]
+                outputs = [load_image(output_path(folder, seed, turn.key)) for turn in some]
+                judged = [_judged(turn, output) for turn, output in zip(some, outputs, strict=True)]
+                figures = self.meter.measure(judged)
+                own = self.suite.figures(some, outputs)
+                append_rows(folder / self.shard.name("rows"), [
+                    {"key": key, "turn": turn.key, "seed": seed, "made": made, "figures": {**figure, **more}}
+                    for (turn, key), figure, more in zip(batch, figures, own, strict=True)
+                ])  # fmt: skip
+                bar.update(len(batch))
+
+    def _bar(self, total: int, row: Row, seed: int, doing: str, unit: str) -> tqdm:
+        several = f", seed {seed}" if len(self.seeds) > 1 else ""
+        return tqdm(total=total, desc=f"{row.name}{several}: {doing}", unit=unit, disable=not self.progress)
+
+    # The folder
+
+    def _begin(self) -> None:
+        """run.json and samples.jsonl, the same from every shard. UserError: the folder holds another benchmark."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        path = self.out / RUN
+        if path.exists():
+            try:
+                before = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError:
+                before = {}
+            if before.get("settings", self.suite.settings) != _plain(self.suite.settings):
+                held = before.get("suite")
+                raise UserError(f"{self.out}: holds a run of {held} with other settings. Choose another --out.")
+        elif any(self.out.iterdir()) and self.shard.n == 1:
+            raise UserError(f"{self.out}: is not empty, and no run of this command. Choose another --out.")
+        lines = []
+        for index, session in enumerate(self.sessions):
+            for turn in session.turns:
+                if turn.groups:
+                    lines.append(self._sample(session, turn, index % self.shard.n == self.shard.i))
+        write_atomic(self.out / SAMPLES, "".join(json.dumps(line) + "\n" for line in lines).encode())
+        self._write_info("running")
+
+    def _sample(self, session: Session, turn: Turn, mine: bool) -> dict[str, Any]:
+        mask = turn.mask and _mask_picture(turn.mask)
+        pictures = {"source": ("inputs", turn.origin()), "target": ("targets", turn.target), "mask": ("masks", mask)}
+        return {
+            "turn": turn.key, "session": session.name, "instruction": turn.instruction, "caption": turn.caption,
+            "edited_caption": turn.edited_caption, "groups": list(turn.groups), "kind": turn.kind,
+            "about": dict(turn.about),
+            **{what: self._place(folder, turn.key, picture, mine) for what, (folder, picture) in pictures.items()},
+        }  # fmt: skip
+
+    def _place(self, folder: str, key: str, picture: Picture | None, mine: bool) -> str | None:
+        """Where a picture lies; one that is drawn or decoded is saved by the shard that has its session."""
+        if picture is None:
+            return None
+        if isinstance(picture, Path):
+            return str(picture.resolve())
+        path = self.out / folder / f"{key}.png"
+        if mine and not path.exists():
+            save_png(picture(), path)
+        return path.relative_to(self.out).as_posix()
+
+    def _write_info(self, state: str, **more: Any) -> dict[str, Any]:
+        info = {
+            "format": FORMAT, "state": state, "suite": self.suite.name, "settings": self.suite.settings,
+            "captions": self.suite.captions, "metrics": self._metrics, "seeds": list(self.seeds),
+            "rows": [
+                {"name": row.name, "folder": row_folder(row.name), "model": row.model, "x": row.x,
+                 "baseline": row.baseline, "editor": self._editors[row.name], "made": self.made(row)}
+                for row in self.rows
+            ],
+            "published": [
+                {"name": row.name, "group": row.group, "figures": row.figures, "source": row.source}
+                for row in self.suite.published
+            ],
+            "command": self.command, "commit": commit(), "versions": versions(), "machine": machine(), **more,
+        }  # fmt: skip
+        write_atomic(self.out / RUN, (json.dumps(info, indent=1) + "\n").encode())
+        return info
+
+    def _finish(self) -> Run | None:
+        found: dict[str, dict[int, dict[str, dict[str, float]]]] = {}
+        missing = 0
+        for row in self.rows:
+            seeds: dict[int, dict[str, dict[str, float]]] = {seed: {} for seed in self.seeds}
+            made = self.made(row)
+            for line in read_journals(self.folder(row), "rows").values():
+                if line["made"] == made and line["seed"] in seeds and line["turn"] in self.scored:
+                    seeds[line["seed"]][line["turn"]] = line["figures"]
+            found[row.name] = seeds
+            missing += sum(len(self.scored) - len(known) for known in seeds.values())
+        if missing:
+            print(f"shard {self.shard.i} of {self.shard.n} is done; {missing} figures of others are still missing.")
+            return None
+        samples = {line["turn"]: line for line in map(json.loads, (self.out / SAMPLES).read_text().splitlines())}
+        info = self._write_info("done", seconds=self._seconds())
+        run = Run(self.out, info, samples, found)
+        info = self._write_info("done", seconds=info["seconds"], summary=summarise(run))
+        run = Run(self.out, info, samples, found)
+        write_atomic(self.out / TABLE, markdown(run).encode())
+        self.suite.finish(run)
+        return run
+
+    def _seconds(self) -> dict[str, float | None]:
+        """Row → mean seconds an edit, of the outputs that this run's rows hold."""
+        seconds: dict[str, float | None] = {}
+        for row in self.rows:
+            lines = {(line["seed"], line["turn"]): line for line in read_journals(self.folder(row), "edits").values()}
+            known = [line["seconds"] for line in lines.values()]
+            seconds[row.name] = round(sum(known) / len(known), 4) if known else None
+        return seconds
+
+
+def _chunks(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def save_png(picture: Image.Image, path: Path) -> str:
+    """Whole or not at all → the file's sha256."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    encoded = io.BytesIO()
+    picture.convert("RGB").save(encoded, "PNG")
+    write_atomic(path, encoded.getvalue())
+    return hashlib.sha256(encoded.getvalue()).hexdigest()
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def _judged(turn: Turn, output: Image.Image) -> Judged:
+    return Judged(
+        turn.key, output, open_picture(turn.origin()), open_picture(turn.target) if turn.target else None,
+        turn.mask() if turn.mask else None, turn.caption, turn.edited_caption,
+    )  # fmt: skip
+
+
+def _mask_picture(mask: Any) -> Any:
+    return lambda: Image.fromarray(mask().astype("uint8") * 255)
+
+
+def _plain(settings: dict[str, Any]) -> Any:
+    """As it comes back from JSON."""
+    return json.loads(json.dumps(settings))

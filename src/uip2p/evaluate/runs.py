@@ -1,0 +1,121 @@
+"""A run's folder: what `uip2p evaluate --out RUN` leaves behind, and everything that reads it needs.
+
+    run.json                       how it was made, and the summary
+    samples.jsonl                  a line a scored turn: what was asked, where its pictures lie
+    inputs/ targets/ masks/        pictures that do not lie on the disk elsewhere
+    <row>/seed-<s>/<key>.png       outputs
+    <row>/edits*.jsonl             a line an output; a file a shard
+    <row>/rows*.jsonl              a line a measured output: its figures
+    table.md, plots
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uip2p.errors import UserError
+from uip2p.evaluate.rows import read_rows
+
+FORMAT = 1
+RUN, SAMPLES, TABLE = "run.json", "samples.jsonl", "table.md"
+
+
+@dataclass(frozen=True)
+class Run:
+    """info: run.json. samples: turn → its line of samples.jsonl. rows: row → seed → turn → figures."""
+
+    folder: Path
+    info: dict[str, Any]
+    samples: dict[str, dict[str, Any]]
+    rows: dict[str, dict[int, dict[str, dict[str, float]]]]
+
+    def picture(self, turn: str, what: str) -> Path | None:
+        """Where a sample's "source", "target" or "mask" lies; None: it has none."""
+        path = self.samples[turn][what]
+        return None if path is None else self.folder / path
+
+    def output(self, row: str, turn: str, seed: int | None = None) -> Path:
+        """Where a row's output lies; seed: the run's first by default."""
+        found = next(entry for entry in self.info["rows"] if entry["name"] == row)
+        return output_path(self.folder / found["folder"], self.info["seeds"][0] if seed is None else seed, turn)
+
+    def groups(self) -> list[str]:
+        """In the order in which they first occur."""
+        return list(dict.fromkeys(group for sample in self.samples.values() for group in sample["groups"]))
+
+    def values(self, row: str, figure: str, turns: Sequence[str]) -> np.ndarray:
+        """[turns, seeds] float64; NaN where the figure is not defined."""
+        seeds = self.info["seeds"]
+        known = self.rows.get(row, {})
+        found = [[known.get(seed, {}).get(turn, {}).get(figure, np.nan) for seed in seeds] for turn in turns]
+        return np.array(found, dtype=np.float64).reshape(len(turns), len(seeds))
+
+    def turns(self, group: str) -> list[str]:
+        return [turn for turn, sample in self.samples.items() if group in sample["groups"]]
+
+
+def output_path(row_folder: Path, seed: int, key: str) -> Path:
+    return row_folder / f"seed-{seed}" / f"{key}.png"
+
+
+def row_folder(name: str) -> str:
+    """A row's name as a folder that every file system takes."""
+    return re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "row"
+
+
+def journals(folder: Path, name: str) -> list[Path]:
+    """A row's journals of one kind, "edits" or "rows": one a shard."""
+    return sorted(path for path in folder.glob(f"{name}*.jsonl") if re.fullmatch(rf"{name}(\.\d+-of-\d+)?", path.stem))
+
+
+def read_journals(folder: Path, name: str) -> dict[str, dict[str, Any]]:
+    """Key → line, of all shards."""
+    return {key: row for path in journals(folder, name) for key, row in read_rows(path).items()}
+
+
+def load_run(folder: str | Path) -> Run:
+    """UserError: it is no run, of another format, or not finished."""
+    folder = Path(folder)
+    info = _read_json(folder / RUN)
+    if info.get("format") != FORMAT:
+        raise UserError(f"{folder / RUN}: format {info.get('format')!r} is not {FORMAT}, which this version reads.")
+    if info.get("state") != "done":
+        raise UserError(f"{folder}: this run is not finished. Go on with: {info.get('command')}")
+    samples = {sample["turn"]: sample for sample in _lines(folder / SAMPLES)}
+    rows: dict[str, dict[int, dict[str, dict[str, float]]]] = {}
+    for entry in info["rows"]:
+        seeds: dict[int, dict[str, dict[str, float]]] = {}
+        for line in read_journals(folder / entry["folder"], "rows").values():
+            if line["made"] == entry["made"] and line["seed"] in info["seeds"] and line["turn"] in samples:
+                seeds.setdefault(line["seed"], {})[line["turn"]] = line["figures"]
+        rows[entry["name"]] = seeds
+    return Run(folder, info, samples, rows)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        written = "is no folder that `uip2p evaluate --out` wrote"
+        raise UserError(f"{path.parent}: {written}: it has no {path.name}.") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error}).") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: must hold an object.")
+    return found
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
+    for line in text.splitlines():
+        yield json.loads(line)
