@@ -66,8 +66,8 @@ def collect(folders: Sequence[Path], by: str | None = None, command: str | None 
 # Runs of one question are one table
 
 def join(runs: Sequence[Run]) -> list[Run]:
-    """Runs that asked the same (suite, settings, captions, seeds, turns) and measured it in the same way become one run,
-    whose rows are all of theirs: only then do figures stand beside one another, and pairs on the same samples."""
+    """Runs that asked the same (suite, settings, captions, seeds, turns) and measured it in the same way become one
+    run with the rows of all: only then may figures stand beside one another, and have pairs on the same samples."""
     alike: dict[str, list[Run]] = {}
     for run in runs:
         same = [run.info[name] for name in ("suite", "settings", "captions", "seeds", "metrics")]
@@ -112,7 +112,7 @@ def plots(folder: Path) -> list[Path]:
 
 def suite_of(run: Run, by: str | None = None) -> Data:
     """All of one table: how it was made, and each group's rows, differences and examples."""
-    info, pairs = run.info, Pairs(run)
+    info, pairs, seconds = run.info, Pairs(run), run.info["seconds"]
     shown = ("name", "model", "x", "baseline", "editor")
     groups = [{**group_of(run, group, pairs), **examples_of(run, group, by)} for group in run.groups()]
     return {
@@ -124,7 +124,7 @@ def suite_of(run: Run, by: str | None = None) -> Data:
         "metrics": info["metrics"],
         "samples": len(run.samples),
         "rows": [
-            {**{name: row[name] for name in shown}, "run": row["run"].resolve().name, "seconds": info["seconds"][row["name"]]}
+            {**{name: row[name] for name in shown}, "run": row["run"].resolve().name, "seconds": seconds[row["name"]]}
             for row in info["rows"]
         ],
         "groups": groups,

@@ -51,7 +51,9 @@ def ranked_by(run: Run, row: str, group: str, by: str | None = None) -> str | No
     known = [name for name in FIGURES if FIGURES[name][2] and _values(run, row, group, name)]
     if by is not None:
         if by not in known:
-            raise UserError(f"--by {by}: {run.folder} has no such figure for {row}, {group}. Choose {', '.join(known)}.")
+            raise UserError(
+                f"--by {by}: {run.folder} has no such figure for {row}, {group}. Choose {', '.join(known)}."
+            )
         return by
     return next((name for name in ("l1", "direction", *known) if name in known), None)
 
@@ -63,9 +65,7 @@ def _values(run: Run, row: str, group: str, figure: str) -> dict[str, float]:
     return {turn: float(value) for turn, value in zip(turns, values, strict=True) if np.isfinite(value)}
 
 
-def by_rank(
-    values: Mapping[str, float], better: int, ranks: Mapping[str, float] = RANKS
-) -> dict[str, str]:
+def by_rank(values: Mapping[str, float], better: int, ranks: Mapping[str, float] = RANKS) -> dict[str, str]:
     """Rank's name → turn, from the best to the worst; equal values in the order of their names. Few turns: each once.
     better: 1 or -1, as in FIGURES."""
     order = sorted(values, key=lambda turn: (-better * values[turn], turn))

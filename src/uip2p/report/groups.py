@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from uip2p.evaluate.runs import Run
 from uip2p.evaluate.statistics import Difference, difference
-from uip2p.evaluate.tables import FIGURES, REWARD_COPYING, clusters, defined
+from uip2p.evaluate.tables import FIGURES, clusters, defined, summarise
 
 Data = dict[str, Any]
 COPY = "copy-input"
@@ -33,8 +33,8 @@ class Pairs:
 def group_of(run: Run, group: str, pairs: Pairs) -> Data:
     """columns: figures in their order. published, measured: rows. best: figure → who leads, and whether by more than
     noise. differences: the first editor's row minus each other one. copying: figures by which doing nothing is at
-    least as good as every editor. named: published rows that a measured row bears the name of. missing: what is not
-    in the table, and why."""
+    least as good as every editor. named: published rows that a measured row bears the name of. kinds: kind of edit →
+    editor → figures, where there are kinds. missing: what is not in the table, and why."""
     published = [row for row in run.info["published"] if row["group"] == group]
     summary: Mapping[str, Mapping[str, Data]] = run.info["summary"].get(group, {})
     measured = [
@@ -55,8 +55,18 @@ def group_of(run: Run, group: str, pairs: Pairs) -> Data:
         "differences": _differences(measured, editors, columns, group, pairs),
         "copying": [figure for figure in columns if _copying(measured, editors, figure)],
         "named": _named(published, editors),
-        "missing": _missing(published, measured, columns, edits),
+        "kinds": _kinds(run, group),
+        "missing": _missing(measured, columns, edits),
     }
+
+
+def _kinds(run: Run, group: str) -> Data:
+    """The same summary with each kind of edit as a group of its own; {} of fewer than two kinds."""
+    samples = {turn: {**run.samples[turn], "groups": [run.samples[turn]["kind"]]} for turn in run.turns(group)}
+    if len({sample["kind"] for sample in samples.values()}) < 2:
+        return {}
+    editors = [row for row in run.info["rows"] if not row["baseline"]]
+    return summarise(replace(run, samples=samples, info={**run.info, "rows": editors}))
 
 
 def _mean(row: Data, figure: str) -> float | None:
@@ -73,9 +83,18 @@ def _best(editors: Sequence[Data], figure: str, group: str, pairs: Pairs) -> Dat
     )
     if not better or len(ranked) < 2:
         return None
-    first, second = ranked[0]["name"], ranked[1]["name"]
-    found = pairs(first, second, figure, group)
-    return {"row": first, "next": second, "noise": found is None or found.noise}
+    first, second = ranked[:2]
+    found = pairs(first["name"], second["name"], figure, group)
+    noise = found.noise if found else _overlap(first["figures"][figure], second["figures"][figure])
+    return {"row": first["name"], "next": second["name"], "noise": noise}
+
+
+def _overlap(one: Data, other: Data) -> bool:
+    """Whether two intervals meet: for ratios of sums, which have no pairs; stricter than a paired test. True where
+    there is no interval."""
+    if None in (one["low"], one["high"], other["low"], other["high"]):
+        return True
+    return bool(one["low"] <= other["high"] and other["low"] <= one["high"])
 
 
 def _differences(
@@ -115,9 +134,8 @@ def _named(published: Sequence[Data], editors: Sequence[Data]) -> list[Data]:
     return found
 
 
-def _missing(
-    published: Sequence[Data], measured: Sequence[Data], columns: Sequence[str], edits: int
-) -> list[Data]:
+def _missing(measured: Sequence[Data], columns: Sequence[str], edits: int) -> list[Data]:
+    """Figures without a value, or without all of them."""
     found = []
     for figure in columns:
         counts = {row["name"]: row["figures"][figure]["count"] for row in measured if figure in row["figures"]}
@@ -126,13 +144,7 @@ def _missing(
             continue
         if without := [row["name"] for row in measured if row["name"] not in counts]:
             found.append({"figure": figure, "why": f"not defined for {', '.join(without)}"})
-        fewer = {count for count in counts.values() if count < edits}
-        if fewer:
-            least = min(fewer)
-            found.append({"figure": figure, "why": f"defined for {least} of {edits} edits only: the mean is over those"})
+        if (least := min(counts.values())) < edits:
+            why = f"defined for {least} of {edits} edits only: the mean is over those"
+            found.append({"figure": figure, "why": why})
     return found
-
-
-def rewards_copying(columns: Sequence[str]) -> list[str]:
-    """Those of the figures that an editor raises by doing nothing."""
-    return [figure for figure in columns if figure in REWARD_COPYING]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from uip2p.images import save_image
+from uip2p.pages import facts
 from uip2p.report.collect import Report
 from uip2p.report.page import example_title, made_facts, said, seconds, suite_plots, title
 from uip2p.report.pictures import open_example, sheet
@@ -21,12 +22,13 @@ from uip2p.report.tables import (
     comparison_tables,
     differences_table,
     figures_table,
+    kinds_tables,
     missing_lines,
     named_lines,
 )
-from uip2p.pages import facts
 
 Data = dict[str, Any]
+NOT_NAMED = "No row measured here bears the name of a published one: nothing published is reproduced or refuted here."
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
 
 
@@ -38,7 +40,8 @@ def markdown(report: Report, page: Path) -> str:
     for number, (data, run) in enumerate(zip(report.data["suites"], report.runs, strict=True), 1):
         lines += _suite(data, run, pictures, number) + _plots(suite_plots(data, run), page)
     for data, folder in zip(report.data["comparisons"], report.comparisons, strict=True):
-        lines += [f"## {text(data['name'])}", "", f"{text(data['about'])} Mean ± standard deviation over training seeds.", ""]
+        about = f"{text(data['about'])} Mean ± standard deviation over training seeds."
+        lines += [f"## {text(data['name'])}", "", about, ""]
         for heading, first, second in comparison_tables(data):
             lines += [f"### {heading}", "", *_table(first), *(_table(second) if second else [])]
         lines += _plots([folder / name for name in data["plots"]], page) + _facts(made_facts(data))
@@ -54,9 +57,10 @@ def _suite(data: Data, run: Any, pictures: Path, number: int) -> list[str]:
         lines += _list(figures_table(group).notes)
         if differences := differences_table(group):
             lines += ["Differences on the same edits:", "", *_table(differences)]
+        for name, table in kinds_tables(group):
+            lines += [f"{text(name)} by kind of edit:", "", *_table(table)]
         if group["published"]:
-            none = ["No row measured here bears the name of a published one: nothing published is reproduced or refuted."]
-            lines += _list(named_lines(group) or none)
+            lines += _list(named_lines(group) or [NOT_NAMED])
         lines += _list(missing_lines(group))
         examples = [open_example(run, example, group["shown"]) for example in group["examples"]]
         drawn = sheet(examples, [f"{each['rank']} {each['of_kind']}".strip() for each in group["examples"]])
@@ -65,7 +69,8 @@ def _suite(data: Data, run: Any, pictures: Path, number: int) -> list[str]:
             name = re.sub(r"[^\w.-]+", "-", f"{number}-{data['suite']}-{group['name']}.png")
             save_image(drawn, pictures / name)
             lines += [f"![Best, median and worst edits]({pictures.name}/{name})", ""]
-            lines += _list([f"{example_title(group, each)}: “{'; '.join(each['instructions'])}”" for each in group["examples"]])
+            asked = [(example_title(group, each), "; ".join(each["instructions"])) for each in group["examples"]]
+            lines += _list([f"{title}: “{instructions}”" for title, instructions in asked])
     for made in data["runs"]:
         lines += _facts(made_facts(made))
     lines += _facts(facts({"captions": data["captions"], "seeds": data["seeds"], **data["settings"]}))

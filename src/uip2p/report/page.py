@@ -18,6 +18,7 @@ from uip2p.report.tables import (
     comparison_tables,
     differences_table,
     figures_table,
+    kinds_tables,
     missing_lines,
     named_lines,
     number,
@@ -77,8 +78,9 @@ def suite(data: Data, run: Any, missing: list[str]) -> Data:
             missing += opened.missing
             examples.append({**example, "title": example_title(group, example), "strips": strips(opened)})
         groups.append({
-            **group, "examples": examples, "ranked_heading": FIGURES[group["ranked_by"]][0] if examples else "", "table": figures_table(group), "differences": differences_table(group),
-            "panels": panels(group), "held": named_lines(group), "missing": missing_lines(group),
+            **group, "examples": examples, "ranked_heading": FIGURES[group["ranked_by"]][0] if examples else "",
+            "table": figures_table(group), "differences": differences_table(group), "panels": panels(group),
+            "by_kind": kinds_tables(group), "held": named_lines(group), "missing": missing_lines(group),
         })  # fmt: skip
     return {
         **data,
@@ -138,7 +140,8 @@ def drawn(paths: list[Any], missing: list[str]) -> list[Data]:
         if picture is None:
             missing.append(f"plot {path.name}")
         else:
-            found.append({"name": path.stem, "alt": f"Plot “{path.stem}” of {path.parent.resolve().name}", "tile": picture})
+            alt = f"Plot “{path.stem}” of {path.parent.resolve().name}"
+            found.append({"name": path.stem, "alt": alt, "tile": picture})
     return found
 
 

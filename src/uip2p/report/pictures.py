@@ -1,4 +1,4 @@
-"""The pictures of a report: an edit with what it was asked, what came of it, and where it differs, made to be looked at."""
+"""The pictures of a report: an edit, what it was asked, what came of it, and where that differs."""
 
 from __future__ import annotations
 

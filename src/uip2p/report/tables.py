@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from uip2p.compare import tables as comparisons
 from uip2p.evaluate.report import COLUMNS
 from uip2p.evaluate.tables import FIGURES, REWARD_COPYING, heading
-from uip2p.study import tables as comparisons
 
 Data = dict[str, Any]
-PUBLISHED, MEASURED, BASELINE = "published", "measured here", "nobody’s work, measured here"
+PUBLISHED, MEASURED, BASELINE = "published", "measured here", "baseline"
 NOISE = "inside the noise"
 NONE = "–"
 
@@ -30,6 +30,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
+    """origin: PUBLISHED, MEASURED, BASELINE, or "" where all lines are alike."""
+
     name: str
     origin: str
     cells: list[Cell]
@@ -107,7 +109,7 @@ def differences_table(group: Data) -> Table | None:
     if not columns:
         return None
     lines = [
-        Line(f"{row['row']} − {row['against']}", MEASURED, [difference_cell(f, row["figures"].get(f)) for f in columns])
+        Line(f"{row['row']} − {row['against']}", "", [difference_cell(f, row["figures"].get(f)) for f in columns])
         for row in found
     ]
     return Table([heading(figure) for figure in columns], lines, [])
@@ -132,6 +134,17 @@ def _signed(form: str, value: float) -> str:
     if form.endswith("%"):
         return f"{100 * value:+.1f} points".replace("-", "−")
     return format(value, f"+{form}").replace("-", "−")
+
+
+def kinds_tables(group: Data) -> list[tuple[str, Table]]:
+    """(editor, its figures by kind of edit) of the editors whose pictures are shown."""
+    found = []
+    for name in (row["name"] for row in group["measured"] if not row["baseline"] and row["name"] in group["shown"]):
+        rows = {kind: rows[name] for kind, rows in group["kinds"].items() if rows.get(name)}
+        columns = [figure for figure in group["columns"] if any(figure in row for row in rows.values())]
+        lines = [Line(kind, "", [measured_cell(f, row.get(f)) for f in columns]) for kind, row in rows.items()]
+        found += [(name, Table([heading(figure) for figure in columns], lines, []))] if lines else []
+    return found
 
 
 def named_lines(group: Data) -> list[str]:
@@ -168,14 +181,15 @@ def comparison_tables(comparison: Data) -> list[tuple[str, Table, Table | None]]
     found = []
     for part in comparison["tables"]:
         rows = part["rows"]
-        columns = [f for f in comparisons.MAIN if any((r["figures"].get(f) or {}).get("mean") is not None for r in rows)]
+        spreads = {name: [row["figures"].get(name) or {} for row in rows] for name in comparisons.MAIN}
+        columns = [name for name, of_each in spreads.items() if any(each.get("mean") is not None for each in of_each)]
         lines = [
-            Line(_with_seeds(row), MEASURED if row["seeds"] else BASELINE, [_spread(f, row["figures"].get(f)) for f in columns])
-            for row in rows
+            Line(_with_seeds(row), MEASURED if row["seeds"] else BASELINE, [_spread(f, spreads[f][i]) for f in columns])
+            for i, row in enumerate(rows)
         ]
         paired = [name for name in comparisons.PAIRED if any(name in (row["against"] or {}) for row in rows)]
         other = [
-            Line(f"{row['name']} − {against}", MEASURED, [_paired(f, row["against"].get(f)) for f in paired])
+            Line(f"{row['name']} − {against}", "", [_paired(f, row["against"].get(f)) for f in paired])
             for row in rows if row["against"]
         ]  # fmt: skip
         second = Table([comparisons.heading(name) for name in paired], other, []) if other else None
@@ -187,8 +201,8 @@ def _with_seeds(row: Data) -> str:
     return f"{row['name']} ({row['seeds']} seed{'s' * (row['seeds'] > 1)})" if row["seeds"] else row["name"]
 
 
-def _spread(figure: str, spread: Mapping[str, Any] | None) -> Cell:
-    mean = (spread or {}).get("mean")
+def _spread(figure: str, spread: Mapping[str, Any]) -> Cell:
+    mean = spread.get("mean")
     return Cell(NONE) if mean is None else Cell(comparisons.cell(figure, spread), value=mean)
 
 
