@@ -53,13 +53,17 @@ def collect(folders: Sequence[Path], by: str | None = None, command: str | None 
                 f"compare) and no {USER_STUDY} (uip2p study report)."
             )
     joined = join(runs)
-    data = {
+    data: Data = {
         "format": FORMAT,
         "made": {"command": command, "commit": commit(), "versions": versions()},
         "suites": [suite_of(run, by) for run in joined],
         "comparisons": [comparison_of(folder) for folder in comparisons],
         "user_studies": [user_study_of(folder) for folder in studies],
     }
+    groups = [group for suite in data["suites"] for group in suite["groups"]]
+    if by is not None and by not in {group["ranked_by"] for group in groups}:
+        figures = sorted({figure for group in groups for figure in group["columns"]})
+        raise UserError(f"--by {by}: no run has it for every edit's rank. What was measured: {', '.join(figures)}.")
     return Report(finite(data), joined, comparisons)
 
 
@@ -78,7 +82,9 @@ def join(runs: Sequence[Run]) -> list[Run]:
 def _joined(runs: Sequence[Run]) -> Run:
     """Rows of the same name are one row if they are the same editor; else the later ones bear their run's name."""
     entries: list[Data] = []
-    rows, summary, seconds = {}, {}, {}
+    rows: dict[str, Any] = {}
+    summary: dict[str, Data] = {}
+    seconds: dict[str, float | None] = {}
     for run in runs:
         for entry in run.info["rows"]:
             if any(entry["made"] == known["made"] and entry["name"] == known["was"] for known in entries):

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from uip2p.errors import UserError
 from uip2p.evaluate.runs import Run
 from uip2p.evaluate.tables import FIGURES
 
@@ -19,7 +18,8 @@ NOT_SHOWN = ("copy-input", "ground truth")  # the pictures to their left and rig
 
 def examples_of(run: Run, group: str, by: str | None = None) -> Data:
     """ranked_by, ranked_row: the figure, and the first editor's row whose figures it is. shown: the rows whose pictures
-    stand side by side. examples: best, median and worst of the group, then the median of each kind of edit."""
+    stand side by side. examples: best, median and worst of the group, then the median of each kind of edit,
+    unless it is shown already."""
     editors = [row["name"] for row in run.info["rows"] if not row["baseline"]]
     if not editors:
         return {"ranked_by": None, "ranked_row": None, "shown": [], "examples": []}
@@ -31,9 +31,9 @@ def examples_of(run: Run, group: str, by: str | None = None) -> Data:
     for turn, value in values.items():
         kinds.setdefault(run.samples[turn]["kind"], {})[turn] = value
     if figure and len(kinds) > 1:
-        chosen += [
-            ("median", kind, by_rank(own, FIGURES[figure][2], {"median": 0.5})["median"]) for kind, own in kinds.items()
-        ]
+        medians = {kind: by_rank(own, FIGURES[figure][2], {"median": 0.5})["median"] for kind, own in kinds.items()}
+        shown = {turn for _, _, turn in chosen}
+        chosen += [("median", kind, turn) for kind, turn in medians.items() if turn not in shown]
     return {
         "ranked_by": figure,
         "ranked_row": row,
@@ -46,14 +46,10 @@ def examples_of(run: Run, group: str, by: str | None = None) -> Data:
 
 
 def ranked_by(run: Run, row: str, group: str, by: str | None = None) -> str | None:
-    """`by`, or L1 to the ground truth, or where nobody knows that the direction, or whatever else was measured; None:
-    nothing. UserError: `by` is no figure of this row, or neither high nor low is better."""
+    """`by` where the row has it, or L1 to the ground truth, or where nobody knows that the direction, or whatever else
+    was measured of which high or low is better; None: nothing."""
     known = [name for name in FIGURES if FIGURES[name][2] and _values(run, row, group, name)]
-    if by is not None:
-        if by not in known:
-            raise UserError(
-                f"--by {by}: {run.folder} has no such figure for {row}, {group}. Choose {', '.join(known)}."
-            )
+    if by in known:
         return by
     return next((name for name in ("l1", "direction", *known) if name in known), None)
 

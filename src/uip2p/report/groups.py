@@ -25,8 +25,8 @@ class Pairs:
         """row − against; None where they share no sample of it."""
         key = (row, against, figure, group)
         if key not in self._known:
-            turns, values = defined(self.run, [row, against], figure, group)
-            self._known[key] = difference(*values, clusters(self.run, turns)) if turns else None
+            turns, (one, other) = defined(self.run, [row, against], figure, group)
+            self._known[key] = difference(one, other, clusters(self.run, turns)) if turns else None
         return self._known[key]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from uip2p.images import save_image
+from uip2p.instructions.wording import printable
 from uip2p.pages import facts
 from uip2p.report.collect import Report
 from uip2p.report.page import example_title, made_facts, said, seconds, suite_plots, title
@@ -122,4 +123,4 @@ def _plots(paths: Sequence[Path], page: Path) -> list[str]:
 
 def text(words: str) -> str:
     """As it stands, on one line: nothing in it is markup."""
-    return SPECIAL.sub(r"\\\1", " ".join(words.split()))
+    return SPECIAL.sub(r"\\\1", printable(" ".join(words.split())))

@@ -90,7 +90,7 @@ def _notes(group: Data) -> list[str]:
     rewards = [FIGURES[figure][0] for figure in group["columns"] if figure in REWARD_COPYING]
     notes = []
     if rewards:
-        notes.append(f"{_list(rewards)} reward an editor that does nothing: read them beside copy-input.")
+        notes.append(f"Read beside copy-input what an editor that does nothing is rewarded by: {_list(rewards)}.")
     if copying:
         notes.append(f"By {_list(copying)} copy-input is at least as good as every editor measured here.")
     if noise:
