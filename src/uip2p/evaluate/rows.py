@@ -9,7 +9,7 @@ import os
 import platform
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +55,11 @@ def commit() -> str | None:
 
 
 def versions() -> dict[str, str]:
-    return {"python": platform.python_version()} | {
-        name: version(name) for name in ("uip2p", "torch", "diffusers", "transformers", "numpy", "pillow")
-    }
+    found = {"python": platform.python_version()}
+    for name in ("uip2p", "torch", "diffusers", "transformers", "numpy", "pillow"):
+        with contextlib.suppress(PackageNotFoundError):  # run from a source tree that was never installed
+            found[name] = version(name)
+    return found
 
 
 def machine() -> str:
