@@ -19,6 +19,7 @@ from uip2p.evaluate.runs import RUN, Run, load_run
 from uip2p.evaluate.tables import summarise
 from uip2p.report.examples import examples_of
 from uip2p.report.groups import Pairs, group_of
+from uip2p.report.user_study import is_user_study
 
 FORMAT = 1
 COMPARISON, USER_STUDY = "results.json", "report.json"  # what `uip2p compare` and `uip2p study report` write
@@ -173,7 +174,11 @@ PARTS = (
 
 
 def user_study_of(folder: Path) -> Data:
-    return {"name": folder.resolve().name, **read_json(folder / USER_STUDY)}
+    """What `uip2p study report` found, as it stands. UserError: another program's report.json, or this one's own."""
+    found = read_json(folder / USER_STUDY)
+    if not is_user_study(found):
+        raise UserError(f"{folder / USER_STUDY}: is not what uip2p study report writes. Give the folder of a run.")
+    return {"name": folder.resolve().name, **found}
 
 
 # JSON

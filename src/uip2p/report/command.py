@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 from uip2p.errors import UserError
-from uip2p.report.collect import collect
+from uip2p.report.collect import collect, read_json
 from uip2p.report.markdown import markdown
 from uip2p.report.page import html
+from uip2p.report.user_study import is_user_study
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,4 +47,7 @@ def page_path(out: Path) -> Path:
         return out
     if out.suffix.lower() in (".md", ".json", ".pdf") or out.is_file():
         raise UserError(f"{out}: give a folder, or a file name that ends in .html.")
-    return out / "report.html"
+    page = out / "report.html"
+    if (beside := page.with_suffix(".json")).is_file() and is_user_study(read_json(beside)):
+        raise UserError(f"{beside}: is a user study's, and would be written over. Say with -o where the report goes.")
+    return page

@@ -12,6 +12,7 @@ from uip2p.evaluate.tables import FIGURES, clusters, defined, summarise
 
 Data = dict[str, Any]
 COPY = "copy-input"
+NOT_MEASURED = "not measured"  # of a meter's description: figure → why
 
 
 class Pairs:
@@ -56,7 +57,7 @@ def group_of(run: Run, group: str, pairs: Pairs) -> Data:
         "copying": [figure for figure in columns if _copying(measured, editors, figure)],
         "named": _named(published, editors),
         "kinds": _kinds(run, group),
-        "missing": _missing(measured, columns, edits),
+        "missing": _missing(measured, columns, edits, run.info["metrics"].get(NOT_MEASURED, {})),
     }
 
 
@@ -134,13 +135,16 @@ def _named(published: Sequence[Data], editors: Sequence[Data]) -> list[Data]:
     return found
 
 
-def _missing(measured: Sequence[Data], columns: Sequence[str], edits: int) -> list[Data]:
-    """Figures without a value, or without all of them."""
-    found = []
+def _missing(
+    measured: Sequence[Data], columns: Sequence[str], edits: int, why_not: Mapping[str, str]
+) -> list[Data]:
+    """Figures without a value, or without all of them. why_not: what the meter says of those that it left out."""
+    found = [{"figure": name, "why": why} for name, why in why_not.items() if name in FIGURES and name not in columns]
     for figure in columns:
         counts = {row["name"]: row["figures"][figure]["count"] for row in measured if figure in row["figures"]}
         if not counts:
-            found.append({"figure": figure, "why": "published, and not measured in this run"})
+            why = f" ({why_not[figure]})" if figure in why_not else ""
+            found.append({"figure": figure, "why": f"published, and not measured in this run{why}"})
             continue
         if without := [row["name"] for row in measured if row["name"] not in counts]:
             found.append({"figure": figure, "why": f"not defined for {', '.join(without)}"})

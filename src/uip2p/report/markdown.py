@@ -12,7 +12,7 @@ from uip2p.images import save_image
 from uip2p.instructions.wording import printable
 from uip2p.pages import facts
 from uip2p.report.collect import Report
-from uip2p.report.page import example_title, made_facts, said, seconds, suite_plots, title
+from uip2p.report.page import computed_with, example_title, made_facts, said, seconds, suite_plots, title
 from uip2p.report.pictures import open_example, sheet
 from uip2p.report.tables import (
     BASELINE,
@@ -27,6 +27,7 @@ from uip2p.report.tables import (
     missing_lines,
     named_lines,
 )
+from uip2p.report.user_study import user_study_table
 
 Data = dict[str, Any]
 NOT_NAMED = "No row measured here bears the name of a published one: nothing published is reproduced or refuted here."
@@ -46,6 +47,11 @@ def markdown(report: Report, page: Path) -> str:
         for heading, first, second in comparison_tables(data):
             lines += [f"### {heading}", "", *_table(first), *(_table(second) if second else [])]
         lines += _plots([folder / name for name in data["plots"]], page) + _facts(made_facts(data))
+    for data in report.data["user_studies"]:
+        table = user_study_table(data)
+        asked = f"{data['raters']} raters, {len(data['samples'])} edits."
+        lines += [f"## User study {text(data['name'])}", "", asked, ""]
+        lines += [*_table(table), *_list(table.notes)]
     return "\n".join(lines)
 
 
@@ -77,7 +83,7 @@ def _suite(data: Data, run: Any, pictures: Path, number: int) -> list[str]:
     lines += _facts(facts({"captions": data["captions"], "seeds": data["seeds"], **data["settings"]}))
     lines += _rows(["row", "what it is", "an edit"],
                    [[row["name"], said(row["editor"]), seconds(row["seconds"])] for row in data["rows"]])  # fmt: skip
-    lines += _rows(["figure", "computed with"], [[name, said(about)] for name, about in data["metrics"].items()])
+    lines += _rows(["figure", "computed with"], computed_with(data["metrics"]))
     return lines
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from uip2p.instructions.wording import printable
 from uip2p.pages import facts, style
 from uip2p.report.collect import Report
+from uip2p.report.groups import NOT_MEASURED
 from uip2p.report.pictures import GAIN, Example, open_example, plot, tile
 from uip2p.report.tables import (
     FIGURES,
@@ -23,6 +24,7 @@ from uip2p.report.tables import (
     named_lines,
     number,
 )
+from uip2p.report.user_study import user_study_table
 from uip2p.report.whiskers import panels
 
 Data = dict[str, Any]
@@ -54,7 +56,7 @@ def html(report: Report) -> tuple[str, list[str]]:
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         suites=suites,
         comparisons=compared,
-        user_studies=report.data["user_studies"],
+        user_studies=[{**data, "table": user_study_table(data)} for data in report.data["user_studies"]],
         made=facts(report.data["made"]),
         gain=GAIN,
         limit=f"{1 / GAIN:g}",
@@ -89,9 +91,15 @@ def suite(data: Data, run: Any, missing: list[str]) -> Data:
         "plots": drawn(suite_plots(data, run), missing),
         "facts": [(made["name"], made_facts(made)) for made in data["runs"]],
         "settings": facts({"captions": data["captions"], "seeds": data["seeds"], **data["settings"]}),
-        "metrics": [(FIGURES[f][0] if f in FIGURES else f, said(about)) for f, about in data["metrics"].items()],
+        "metrics": computed_with(data["metrics"]),
         "editors": [(row["name"], said(row["editor"]), seconds(row["seconds"])) for row in data["rows"]],
     }
+
+
+def computed_with(metrics: Data) -> list[tuple[str, str]]:
+    """(figure, what it was computed with); what was not measured is said with the tables that lack it."""
+    known = {name: about for name, about in metrics.items() if name != NOT_MEASURED}
+    return [(FIGURES[name][0] if name in FIGURES else name, said(about)) for name, about in known.items()]
 
 
 def suite_plots(data: Data, run: Any) -> list[Path]:
