@@ -118,7 +118,12 @@ def _convolution(device: torch.device, dtype: torch.dtype, seconds: float) -> fl
     run = lambda: F.conv2d(x, weight, padding=1)  # noqa: E731
     run()
     repeats = max(1, round(seconds / max(timed(run, device), 1e-4)))
-    took = timed(lambda: [run() for _ in range(repeats)], device)
+
+    def often() -> None:  # and let go of each result: a GPU makes hundreds of them in a second
+        for _ in range(repeats):
+            run()
+
+    took = timed(often, device)
     return repeats * 2 * batch * 64 * 64 * 256 * 256 * 9 / took
 
 

@@ -126,7 +126,7 @@ def test_another_text_is_another_version(tmp_path):
     assert version(load_prompts(tmp_path)) == version(prompts) != version(load_prompts("default"))
     (tmp_path / "full.txt").write_text("=== system\nWrite edits.\n")
     assert version(load_prompts(tmp_path)) != version(prompts)
-    assert load_prompts(tmp_path)["full"].messages("?", "full")[0] == {"role": "system", "content": "Write edits."}
+    assert load_prompts(tmp_path)["full"].messages("?")[0] == {"role": "system", "content": "Write edits."}
 
 
 @pytest.mark.parametrize("text", ["edits, please", "=== boss\nhi", "=== system\nhi\n=== user\n{}", "=== assistant\n{}"])

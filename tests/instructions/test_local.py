@@ -42,7 +42,7 @@ def taught(words, tmp_path_factory) -> Path:
     """A folder with a Gemma 2 that knows the answers to four captions."""
     model = tiny_llm.gemma2(words)
     llm = LanguageModel(model, words)
-    pairs = [(llm.render(TUNED.messages(asked, "full")), answer + "<end_of_turn>")
+    pairs = [(llm.render(TUNED.messages(asked)), answer + "<end_of_turn>")
              for asked, answer in zip(QUESTIONS, ANSWERS, strict=True)]  # fmt: skip
     assert tiny_llm.teach(model, words, pairs) < 0.005
     return tiny_llm.save(model, words, tmp_path_factory.mktemp("models") / "gemma2")
@@ -90,7 +90,7 @@ def test_an_answer_does_not_depend_on_its_batch(words, window, temperature):
 
 
 def test_sampling_draws_from_the_softmax_by_the_seed(untaught):
-    prompt = untaught.render(TUNED.messages(QUESTIONS[0], "full"))
+    prompt = untaught.render(TUNED.messages(QUESTIONS[0]))
     ids = torch.tensor([untaught.tokenizer(prompt, add_special_tokens=False)["input_ids"]])
     with torch.inference_mode():
         wanted = (untaught.model(ids).logits[0, -1] / 3.0).softmax(0)
@@ -169,7 +169,7 @@ def test_a_gguf_file(tmp_path):
     writer = LocalWriter(config(tiny_llm.save_gguf(model, words, tmp_path / "tiny.gguf")))
     assert writer.name == "gguf"
     assert writer.llm.render(MESSAGES) == whole.render(MESSAGES)
-    prompts = [whole.render(TUNED.messages(asked, "full")) for asked in QUESTIONS]
+    prompts = [whole.render(TUNED.messages(asked)) for asked in QUESTIONS]
     assert writer.llm.complete(prompts, range(4), 12) == whole.complete(prompts, range(4), 12)
     assert [each.row for each in writer.write(ROWS)] == list(range(4))
 
@@ -184,7 +184,7 @@ def test_a_gguf_file_of_smollm2():
     texts = ["A brown dog runs on the beach .", "A man in a red shirt rides", "A white boat on a lake", "Two cats"]
     rows = [Caption(f"{row}", f"{row}", text) for row, text in enumerate(texts)]
     small = load_prompts("small")["full"]
-    prompts = [writer.llm.render(small.messages(question(row, "full", 1), "full")) for row in rows]
+    prompts = [writer.llm.render(small.messages(question(row, "full", 1))) for row in rows]
     answers = [json.loads(each.text)["edits"][0] for each in writer.llm.complete(prompts, range(4), 120)]
     assert all({"instruction", "reverse_instruction"} <= set(answer) for answer in answers), answers
     whole = {row for row, answer in enumerate(answers) if answer.get("edited_caption")}

@@ -82,7 +82,7 @@ def open_captions(
         files = _some(listed()[".tar"], where, ".tar")
         return TarStream(files, asked) if streaming else TarCaptions(files, asked)
     if layout == "parquet":
-        files = _of_split(_some(listed()[".parquet"], where, ".parquet"), split, where)
+        files = of_split(_some(listed()[".parquet"], where, ".parquet"), split, where)
         return _table(ParquetTable(files), asked, captions)
     if layout == "saved":
         return _table(saved_table(path, split), asked, captions)
@@ -149,7 +149,7 @@ def _table(table: Table, asked: Mapping[str, str], descriptions: Path | None) ->
     return TableCaptions(table, asked)
 
 
-def _of_split(files: list[Path], split: str | None, where: Any) -> list[Path]:
+def of_split(files: list[Path], split: str | None, where: Any) -> list[Path]:
     """Those of one split, as hubs name them: train-00000-of-00008.parquet, or a folder train."""
     if split is None:
         return files

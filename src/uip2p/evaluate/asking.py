@@ -59,8 +59,9 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One call of an editor. image: RGB. seed: of this turn alone, whatever else is edited beside it. answer: the
-    ground truth, for the rows that show what could be reached at all; no editor looks at it."""
+    """One call of an editor. image: RGB. seed: of this turn alone, whatever else is edited beside it. replicate: the
+    run's seed, of which that of the turn was made: names outputs, draws nothing. answer: the ground truth, for the rows
+    that show what could be reached at all; no editor looks at it."""
 
     key: str
     image: Image.Image
@@ -70,6 +71,7 @@ class Ask:
     edited_caption: str = ""
     reverse_instruction: str = ""
     answer: Picture | None = None
+    replicate: int = 0
 
 
 @dataclass(frozen=True, slots=True)

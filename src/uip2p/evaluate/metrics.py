@@ -7,10 +7,14 @@ CLIP-I and the outside error all reward an editor that does nothing; the inside 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 from torch import Tensor
 
 TOLERANCE = 1e-4  # beyond [0, 1] by rounding only
+SSIM_LEAST = 6  # half of the window is reflected at each border
 
 
 def _pictures(**named: Tensor) -> None:
@@ -62,7 +66,24 @@ def l2(output: Tensor, target: Tensor) -> Tensor:
 
 def psnr(output: Tensor, target: Tensor) -> Tensor:
     """−10 log₁₀ L2, in dB. [B, 3, H, W] in [0, 1], twice -> [B] in [0, inf]; inf for identical pictures."""
-    return -10 * l2(output, target).log10()
+    from torchmetrics.functional.image import peak_signal_noise_ratio  # here, as it takes seconds to import
+
+    _pictures(output=output, target=target)
+    return peak_signal_noise_ratio(output, target, data_range=1.0, reduction="none", dim=(1, 2, 3))
+
+
+def ssim(output: Tensor, target: Tensor) -> Tensor:
+    """Structural similarity (Wang et al. 2004): Gaussian window of 11 pixels and σ 1.5, k₁ .01, k₂ .03, each channel on
+    its own, pictures continued by reflection. [B, 3, H, W] in [0, 1], twice -> [B] in [-1, 1], 1 is best.
+
+    ValueError also for a picture that the window does not fit into: each side has at least 6 pixels."""
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    _pictures(output=output, target=target)
+    if min(output.shape[2:]) < SSIM_LEAST:
+        raise ValueError(f"ssim: each side needs {SSIM_LEAST} pixels, got {tuple(output.shape[2:])}")
+    found = structural_similarity_index_measure(output, target, reduction="none", data_range=1.0)
+    return cast(Tensor, found)
 
 
 def absolute_sum(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
@@ -118,6 +139,35 @@ def clip_direction(output: Tensor, source: Tensor, edited_caption: Tensor, capti
     moved, meant = output.double() - source.double(), edited_caption.double() - caption.double()
     still = (moved.norm(dim=1) < 1e-6) | (meant.norm(dim=1) < 1e-6)
     return _cosine(moved, meant).masked_fill(still, 0.0)
+
+
+def dino(output: Tensor, target: Tensor) -> Tensor:
+    """cos of DINO's embeddings: what is in the picture, in no words. [B, D], twice -> [B] in [-1, 1], 1 is best."""
+    return _cosine(output, target)
+
+
+# Features
+
+def lpips(output: Sequence[Tensor], target: Sequence[Tensor], heads: Sequence[Tensor]) -> Tensor:
+    """Learned perceptual distance (Zhang et al. 2018): Σ_l mean_hw Σ_c w_lc (f̂_lc(output) − f̂_lc(target))².
+
+    Features of each layer l, [B, C, h, w], of both pictures, f̂ of length 1 over the channels; heads w_l: [C] ≥ 0.
+    -> [B] ≥ 0, 0 is best. ValueError: features that are not finite, or layers that do not fit."""
+    distances = []
+    for number, (f, g, head) in enumerate(zip(output, target, heads, strict=True)):
+        if f.ndim != 4 or f.shape != g.shape or head.shape != f.shape[1:2]:
+            shapes = f"{tuple(f.shape)}, {tuple(g.shape)} and {tuple(head.shape)}"
+            raise ValueError(f"lpips: layer {number} needs twice [B, C, h, w] and [C], got {shapes}")
+        if not (torch.isfinite(f).all() and torch.isfinite(g).all()):
+            raise ValueError(f"lpips: the features of layer {number} are not finite (NaN or infinity)")
+        difference = (_unit_channels(f) - _unit_channels(g)).square()
+        distances.append((difference * head[:, None, None]).sum(1).mean((1, 2)))
+    return torch.stack(distances).sum(0)
+
+
+def _unit_channels(features: Tensor) -> Tensor:
+    """The added 1e-8 is torchmetrics': where no channel speaks, the length stays 0."""
+    return features / (features.square().sum(1, keepdim=True) + 1e-8).sqrt()
 
 
 # Both at once

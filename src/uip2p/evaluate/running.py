@@ -93,7 +93,7 @@ class Runner:
 
     @cached_property
     def _metrics(self) -> dict[str, Any]:
-        return self.meter.describe()
+        return {**self.meter.describe(), **self.suite.measured()}
 
     def output_key(self, row: Row, seed: int, turn: Turn, before: str | None) -> str:
         """before: the key of the output that the turn goes on from."""
@@ -140,6 +140,7 @@ class Runner:
                     turn,
                     before[session.name][1] if turn.source is None else turn.source,
                     noise_seed(seed, session.name, place),
+                    seed,
                 )
                 for session, turn, _ in todo
             ]
@@ -157,10 +158,11 @@ class Runner:
             bar.update(len(lines))
 
     @staticmethod
-    def _ask(turn: Turn, source: Picture, seed: int) -> Ask:
+    def _ask(turn: Turn, source: Picture, seed: int, replicate: int) -> Ask:
         return Ask(
             key=turn.key, image=open_picture(source), instruction=turn.instruction, seed=seed, caption=turn.caption,
             edited_caption=turn.edited_caption, reverse_instruction=turn.reverse_instruction, answer=turn.target,
+            replicate=replicate,
         )  # fmt: skip
 
     # Measuring

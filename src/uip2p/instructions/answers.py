@@ -77,13 +77,14 @@ def schema(mode: Mode) -> dict[str, Any]:
     and none of the keywords (lengths, titles) that some of them refuse. Lengths are checked here in any case."""
     text = {"type": "string"}
     if mode == "reverse":
-        return _closed({"reverse_instruction": text})
+        return closed({"reverse_instruction": text})
     kind = {"type": "string", "enum": list(get_args(Kind))}
     edit = {"kind": kind, **dict.fromkeys(("instruction", "edited_caption", "reverse_instruction"), text)}
-    return _closed({"edits": {"type": "array", "items": _closed(edit)}})
+    return closed({"edits": {"type": "array", "items": closed(edit)}})
 
 
-def _closed(properties: dict[str, Any]) -> dict[str, Any]:
+def closed(properties: dict[str, Any]) -> dict[str, Any]:
+    """JSON schema of an object with these properties, all of them and no others."""
     return {
         "type": "object", "properties": properties, "required": list(properties), "additionalProperties": False,
     }  # fmt: skip
@@ -129,8 +130,15 @@ def _edit(item: dict[str, Any], mode: Mode, caption: Caption) -> Edit:
 
 
 def _objects(text: str, mode: Mode) -> Iterator[dict[str, Any]]:
-    """The JSON objects of an answer that may be edits: the members of "edits" or of a bare list, or one alone. An
-    opening brace that opens nothing whole (the outer one, where an answer was cut off) is stepped over."""
+    """The JSON objects of an answer that may be edits: the members of "edits" or of a bare list, or one alone."""
+    for item in json_objects(text):
+        edits = item.get("edits") if mode == "full" else None
+        yield from (edit for edit in edits if isinstance(edit, dict)) if isinstance(edits, list) else (item,)
+
+
+def json_objects(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a text, whatever stands around them. An opening brace that opens nothing whole (the outer
+    one, where an answer was cut off) is stepped over."""
     decoder = json.JSONDecoder()
     at = text.find("{")
     while at >= 0:
@@ -139,8 +147,7 @@ def _objects(text: str, mode: Mode) -> Iterator[dict[str, Any]]:
         except (json.JSONDecodeError, RecursionError):
             end = at + 1
         else:
-            edits = item.get("edits") if mode == "full" else None
-            yield from (edit for edit in edits if isinstance(edit, dict)) if isinstance(edits, list) else (item,)
+            yield item
         at = text.find("{", end)
 
 

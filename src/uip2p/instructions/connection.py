@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from uip2p.errors import UserError
-from uip2p.instructions.answers import InvalidAnswer, schema
-from uip2p.instructions.prompts import Prompt
-from uip2p.instructions.writer import Mode
+from uip2p.instructions.answers import InvalidAnswer
 
 Structured = Literal["auto", "json_schema", "json_object", "text"]
-EXAMPLE = {
-    "full": '{"caption": "A red car in front of a white house", "edits": 1}',
-    "reverse": '{"caption": "A red car", "instruction": "make the car blue", "edited_caption": "A blue car"}',
-}
 
 
 @dataclass(frozen=True, kw_only=True)
-class EndpointConfig:
+class ChatConfig:
     """How an endpoint is asked. Prices are the provider's, per million tokens, in any currency: that of max_cost."""
 
     model: str
     base_url: str = ""  # such as http://localhost:8000/v1; "": OpenAI's own
     api_key_env: str = "OPENAI_API_KEY"  # the variable that holds the key; local servers need none
-    edits: int = 4  # asked for in one call
     temperature: float = 0.7
     max_tokens: int = 1024  # of an answer
     concurrency: int = 16  # calls at a time
     timeout: float = 120.0  # seconds for a call
-    tries: int = 8  # for a caption, where the endpoint fails
-    invalid_tries: int = 3  # for a caption, where its answer holds no valid edit
+    tries: int = 8  # for a question, where the endpoint fails
+    invalid_tries: int = 3  # for a question, where its answer holds nothing valid
     pause: float = 1.0  # seconds; before try k + 1: a random part of pause · 2^k, and what the server asks for
     longest_pause: float = 60.0
     structured: Structured = "auto"  # auto: the strictest that the server takes
@@ -43,10 +38,9 @@ class EndpointConfig:
     max_cost: float | None = None
     price_in: float | None = None
     price_out: float | None = None
-    prompts: str = "default"  # see prompts/__init__.py
 
     def __post_init__(self) -> None:
-        for name in ("edits", "max_tokens", "concurrency", "tries", "invalid_tries", "max_calls"):
+        for name in ("max_tokens", "concurrency", "tries", "invalid_tries", "max_calls"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}: give a number from 1 up.")
         for name in ("temperature", "pause", "longest_pause", "max_cost", "price_in", "price_out"):
@@ -64,9 +58,51 @@ class EndpointConfig:
             raise UserError("base_url holds a password: put it into the environment, in the variable of api_key_env.")
 
 
+@dataclass(frozen=True, kw_only=True)
+class EndpointConfig(ChatConfig):
+    """Of an endpoint that writes edits."""
+
+    edits: int = 4  # asked for in one call
+    prompts: str = "default"  # see prompts/__init__.py
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.edits < 1:
+            raise UserError(f"edits is {self.edits}: give a number from 1 up.")
+
+
 # What of it may change when a run goes on: nothing that is written depends on it.
 FREE = frozenset(("base_url", "api_key_env", "concurrency", "timeout", "tries", "pause", "longest_pause", "max_calls",
                   "max_cost", "price_in", "price_out"))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Question:
+    """What one call asks. messages: of OpenAI's chat API; a content is a text, or a list of texts and pictures. name,
+    schema: of the JSON that is wanted. picture_tokens: the most that its pictures count for, all together."""
+
+    messages: Sequence[Mapping[str, Any]]
+    name: str
+    schema: Mapping[str, Any]
+    picture_tokens: int = 0
+
+    def told(self, with_schema: bool) -> list[dict[str, Any]]:
+        """The messages. with_schema: the first says what JSON is wanted, for a server that does not hold the model to
+        a schema."""
+        told = [dict(message) for message in self.messages]
+        if with_schema:
+            if told[0]["role"] != "system":
+                told.insert(0, {"role": "system", "content": ""})
+            note = "Answer with one JSON object of this schema, and nothing else:\n" + json.dumps(self.schema)
+            told[0]["content"] = f"{told[0]['content']}\n\n{note}".lstrip()
+        return told
+
+    def most_tokens(self, messages: Sequence[Mapping[str, Any]]) -> int:
+        """Of a prompt with these messages: a token is at least one byte of text."""
+        contents = [message["content"] for message in messages]
+        parts = [part for content in contents for part in ([content] if isinstance(content, str) else content)]
+        texts = (part if isinstance(part, str) else part.get("text", "") for part in parts)
+        return sum(len(text.encode()) for text in texts) + self.picture_tokens
 
 
 @dataclass(frozen=True)
@@ -81,7 +117,7 @@ class Reply:
 
 class Retry(Exception):
     """The call failed, and asking again may help. after: seconds that the server wants us to wait. away: it is the
-    endpoint that is away or overrun, whatever the caption."""
+    endpoint that is away or overrun, whatever the question."""
 
     def __init__(self, reason: str, after: float = 0.0, away: bool = False):
         super().__init__(reason)
@@ -98,16 +134,16 @@ class Budget:
 
     calls, tokens_in, tokens_out: what the run has spent already, in a life before."""
 
-    def __init__(self, config: EndpointConfig, calls: int = 0, tokens_in: int = 0, tokens_out: int = 0):
+    def __init__(self, config: ChatConfig, calls: int = 0, tokens_in: int = 0, tokens_out: int = 0):
         self.config, self.calls, self.aside = config, calls, 0.0
         self.cost = self.price(tokens_in, tokens_out)
 
     def price(self, tokens_in: int, tokens_out: int) -> float:
         return (tokens_in * (self.config.price_in or 0.0) + tokens_out * (self.config.price_out or 0.0)) / 1e6
 
-    def take(self, messages: list[dict[str, str]]) -> float:
-        """Before a call → what is set aside for it. UserError: it might pass a cap."""
-        most = self.price(sum(len(message["content"].encode()) for message in messages), self.config.max_tokens)
+    def take(self, tokens_in: int) -> float:
+        """Before a call of at most so many tokens → what is set aside for it. UserError: it might pass a cap."""
+        most = self.price(tokens_in, self.config.max_tokens)
         config = self.config
         if config.max_calls is not None and self.calls >= config.max_calls:
             raise UserError(
@@ -131,7 +167,7 @@ class Budget:
 class Connection:
     """The client and what was learned about its server. `learn` first, and `close` at last, in the same event loop."""
 
-    def __init__(self, config: EndpointConfig, budget: Budget):
+    def __init__(self, config: ChatConfig, budget: Budget):
         try:
             import openai
         except ImportError:
@@ -160,13 +196,13 @@ class Connection:
         if self.client is not None:
             await self.client.close()
 
-    async def learn(self, prompt: Prompt, mode: Mode) -> None:
-        """One question about an example, so that what the server does not take is found once, before any caption: a
+    async def learn(self, example: Question) -> None:
+        """One question about an example, so that what the server does not take is found once, before all others: a
         schema (then "json_object" is tried, then plain text), a seed, a temperature, `max_tokens`. Retry: as `ask`.
         UserError: it refuses the plainest question too."""
         while not self.learned:
             try:
-                await self.ask(prompt, EXAMPLE[mode], mode, seed=0)
+                await self.ask(example, seed=0)
             except InvalidAnswer:
                 pass  # taken, if badly answered
             except Declined as error:
@@ -189,16 +225,16 @@ class Connection:
             return False
         return True
 
-    async def ask(self, prompt: Prompt, question: str, mode: Mode, seed: int) -> Reply:
+    async def ask(self, question: Question, seed: int) -> Reply:
         """One call. Retry, Declined, InvalidAnswer (no chat completion), or UserError: nobody will be answered."""
-        messages = prompt.messages(question, mode, with_schema=self.structured != "json_schema")
+        messages = question.told(with_schema=self.structured != "json_schema")
         options = self.options | ({"seed": seed} if self.sends_seed else {})
         if self.structured == "json_schema":
-            named = {"name": "edits", "schema": schema(mode), "strict": True}
+            named = {"name": question.name, "schema": dict(question.schema), "strict": True}
             options["response_format"] = {"type": "json_schema", "json_schema": named}
         elif self.structured == "json_object":
             options["response_format"] = {"type": "json_object"}
-        aside = self.budget.take(messages)
+        aside = self.budget.take(question.most_tokens(messages))
         cost = 0.0
         try:
             answer = await self.client.chat.completions.create(model=self.config.model, messages=messages, **options)
@@ -238,7 +274,7 @@ class Connection:
         return Reply(str(text), str(refused), *tokens)
 
     def _meaning(self, error: Any) -> Exception:
-        """What an HTTP status says: for this try (Retry), for this caption (Declined), or for all (UserError)."""
+        """What an HTTP status says: for this try (Retry), for this question (Declined), or for all (UserError)."""
         status, said = error.status_code, self._said(error)
         if status in (401, 403):
             return UserError(

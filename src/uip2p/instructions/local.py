@@ -67,7 +67,7 @@ class LocalWriter:
             asked = [question(caption, mode, self.config.edits) for _, caption in batch]
             some = [place for place, text in enumerate(asked) if text]
             completions = self.llm.complete(
-                [self.llm.render(self.prompts[mode].messages(asked[place], mode)) for place in some],
+                [self.llm.render(self.prompts[mode].messages(asked[place])) for place in some],
                 [key(self.seed, batch[place][1].id) for place in some], self.config.max_tokens, self.config.temperature,
             )  # fmt: skip
             answers = dict(zip(some, completions, strict=True))

@@ -100,7 +100,7 @@ def conversations(
             first = some[0]
             caption = Caption(*(first[name] for name in ("id", "image_id", "caption", "instruction", "edited_caption")))
             edits = [_edit(row) for row in some]
-            messages = prompt.messages(question(caption, mode, len(edits)), mode)
+            messages = prompt.messages(question(caption, mode, len(edits)))
             yield first["image_id"], [*messages, {"role": "assistant", "content": write(edits, mode)}], len(edits)
 
 

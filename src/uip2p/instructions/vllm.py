@@ -86,7 +86,7 @@ class VllmWriter:
 
         def ask(row: dict[str, Any]) -> dict[str, Any]:
             return {
-                "row": row["row"], "messages": prompt.messages(row["question"], mode),
+                "row": row["row"], "messages": prompt.messages(row["question"]),
                 "sampling_params": {**sampling, "seed": row["seed"]},
             }  # fmt: skip
 

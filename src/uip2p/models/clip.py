@@ -219,7 +219,11 @@ def load_clip(folder: str | Path, device: str | torch.device = "cpu") -> Clip:
         folder = hub.download(str(folder), ["*.json", "merges.txt", "model.safetensors"])
     try:
         with quiet():
-            model = CLIPModel.from_pretrained(str(folder), dtype=torch.float32, use_safetensors=True)
+            model, found = CLIPModel.from_pretrained(
+                str(folder), dtype=torch.float32, use_safetensors=True, output_loading_info=True
+            )
+            if missing := found["missing_keys"]:
+                raise UserError(f"{folder}: the tensor '{min(missing)}' is missing. Copy or export the CLIP again.")
             tokenizer = CLIPTokenizer.from_pretrained(str(folder))
             if reads_latents(model.config):
                 return cast(LatentClip, LatentClip(model, tokenizer).freeze().to(device))

@@ -11,6 +11,8 @@ SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 INSTRUCT_PIX2PIX = "timbrooks/instruct-pix2pix"
 MAGICBRUSH = "vinesmsuic/magicbrush-jul7"  # MagicBrush's own checkpoint is a pickle; this is its port to diffusers
 CLIP_L = "openai/clip-vit-large-patch14"
+CLIP_B = "openai/clip-vit-base-patch32"
+DINO = "facebook/dino-vits16"
 TINY_SD = "madebyollin/taesd"
 TINY_SDXL = "madebyollin/taesdxl"
 SDXL_VAE = "madebyollin/sdxl-vae-fp16-fix"
@@ -22,6 +24,8 @@ NAMES = {
     "instruct-pix2pix": INSTRUCT_PIX2PIX,
     "magicbrush": MAGICBRUSH,
     "clip-vit-l": CLIP_L,
+    "clip-vit-b": CLIP_B,
+    "dino-vits16": DINO,
     "tiny-sd": TINY_SD,
     "tiny-sdxl": TINY_SDXL,
     "sdxl-vae": SDXL_VAE,
@@ -32,6 +36,7 @@ REVISIONS = {
     SDXL: "462165984030d82259a11f4367a4eed129e94a7b",
     INSTRUCT_PIX2PIX: "31519b5cb02a7fd89b906d88731cd4d6a7bbf88d",
     CLIP_L: "32bd64288804d66eefd0ccbe215aa642df71cc41",
+    CLIP_B: "c237dc49a33fc61debc9276459120b7eac67e7ef",  # the hub's conversion to safetensors; main has a pickle only
     SDXL_VAE: "207b116dae70ace3637169f1ddd2434b91b3a8cd",
 }
 

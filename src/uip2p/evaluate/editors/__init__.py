@@ -83,9 +83,18 @@ def require(editor: Editor, *names: str) -> None:
         )
 
 
-def told(sampling: Sampling, tunable: frozenset[str]) -> Sampling:
-    """The part of it that an editor can be told."""
-    return Sampling(**{name: value for name, value in asdict(sampling).items() if name in tunable})
+def told(sampling: Sampling, editor: Editor) -> Sampling:
+    """The part of it that the editor can be told, checked. UserError: a value out of its range."""
+    some = Sampling(**{name: value for name, value in asdict(sampling).items() if name in editor.tunable})
+    for name, least in (("steps", 1), ("size", 8)):
+        value = getattr(some, name)
+        if value is not None and (type(value) is not int or value < least):
+            raise UserError(f"{editor.name}: {name} is {value!r}: give a whole number from {least} up.")
+    for name in ("guidance_scale", "image_guidance_scale"):
+        value = getattr(some, name)
+        if value is not None and not (type(value) in (int, float) and 0 <= value <= 100):
+            raise UserError(f"{editor.name}: {name} is {value!r}: give a number from 0 to 100.")
+    return some
 
 
 def parse_spec(spec: str) -> tuple[str, str, str]:

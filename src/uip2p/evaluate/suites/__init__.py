@@ -77,6 +77,10 @@ class Suite:
         """What this benchmark alone measures, beside the meter's figures: one dict an output."""
         return [{} for _ in turns]
 
+    def measured(self) -> dict[str, Any]:
+        """What those figures were computed with, as `Meter.describe` says it of its own."""
+        return {}
+
     def finish(self, run: Run) -> list[Path]:
         """What is written beyond table.md when all is measured: plots, grids. Returns their paths."""
         return []

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from uip2p.errors import UserError
-from uip2p.instructions.answers import clean, schema
+from uip2p.instructions.answers import clean
 from uip2p.instructions.writer import Mode
 from uip2p.records import Caption
 
@@ -34,15 +34,9 @@ class Prompt:
     examples: tuple[tuple[str, str], ...]  # (role, text)
     version: str
 
-    def messages(self, question: str, mode: Mode, with_schema: bool = False) -> Messages:
-        """The conversation that asks `question`, in the form of OpenAI's chat API.
-
-        with_schema: say what JSON is wanted, for a server that does not hold the model to a schema."""
-        system = self.system
-        if with_schema:
-            system = f"{system}\n\nAnswer with one JSON object of this schema, and nothing else:\n".lstrip()
-            system += json.dumps(schema(mode))
-        told = [{"role": "system", "content": system}] if system else []
+    def messages(self, question: str) -> Messages:
+        """The conversation that asks `question`, in the form of OpenAI's chat API."""
+        told = [{"role": "system", "content": self.system}] if self.system else []
         shown = [{"role": role, "content": text} for role, text in self.examples]
         return [*told, *shown, {"role": "user", "content": question}]
 
