@@ -71,13 +71,13 @@ def test_what_is_needed_is_listed(reproduce):
 
 @pytest.mark.parametrize("verb", ["data", "train", "evaluate", "study"])
 def test_commands_are_commands(reproduce, verb):
-    parser = argparse.ArgumentParser(prog=f"uip2p {verb}")
-    importlib.import_module(VERBS[verb][0]).add_arguments(parser)
     commands = [shlex.split(command) for result in reproduce.results() for command in result.commands]
     assert {program for program, *_ in commands} == {"uip2p"}
     of_verb = [rest for _, own, *rest in commands if own == verb]
     assert of_verb
     for rest in of_verb:
+        parser = argparse.ArgumentParser(prog=f"uip2p {verb}")
+        importlib.import_module(VERBS[verb][0]).add_arguments(parser)
         args = parser.parse_args(rest)
         if verb == "train":
             read_recipe(args.recipe, args.overrides)

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,14 +140,14 @@ def test_where_a_report_goes(run_folder, tmp_path, capsys, out, message):
 
 
 def test_a_comparison_is_read_as_its_own_table_says(tmp_path):
-    from pathlib import Path
-
     claims = Path(__file__).parents[2] / "docs" / "results" / "claims"
     assert main(["report", str(claims), "-o", str(tmp_path)]) == 0
     told, table = (tmp_path / "report.md").read_text(), (claims / "table.md").read_text()
     row = next(line for line in table.splitlines() if line.startswith("| UIP2P: + similarity |"))
     for cell in row.split(" | ")[2:-1]:
         assert cell in told
+    assert len(re.findall(r"!\[[^]]*\]\(report-pictures/claims-[\w-]+\.png\)", told)) == 4
+    assert main(["report", str(claims / "results.json"), "-o", str(tmp_path / "again")]) == 0
     assert "inside the noise" in told and Page((tmp_path / "report.html").read_text()).tags["img"] == 4
 
 

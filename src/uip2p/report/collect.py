@@ -23,6 +23,7 @@ from uip2p.report.user_study import is_user_study
 
 FORMAT = 1
 COMPARISON, USER_STUDY = "results.json", "report.json"  # what `uip2p compare` and `uip2p study report` write
+FILES = (RUN, COMPARISON, USER_STUDY)
 
 Data = dict[str, Any]
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from uip2p.errors import UserError
-from uip2p.report.collect import collect, read_json
+from uip2p.report.collect import FILES, collect, read_json
 from uip2p.report.markdown import markdown
 from uip2p.report.page import html
 from uip2p.report.user_study import is_user_study
@@ -18,7 +18,7 @@ from uip2p.report.user_study import is_user_study
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("runs", metavar="RUN", type=Path, nargs="+",
-        help="folders: of uip2p evaluate --out, of uip2p compare, or with a user study's report.json")
+        help="folders (or the file in them): of uip2p evaluate --out, of uip2p compare, or of a user study's report")
     add("-o", "--out", type=Path, metavar="OUT",
         help="a folder, or a file name that ends in .html (default: report.html in the first RUN)")
     add("--by", metavar="FIGURE",
@@ -26,8 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    page = page_path(args.out or args.runs[0])
-    report = collect(args.runs, args.by, shlex.join(["uip2p", *sys.argv[1:]]))
+    runs = [path.parent if path.is_file() and path.name in FILES else path for path in args.runs]
+    page = page_path(args.out or runs[0])
+    report = collect(runs, args.by, shlex.join(["uip2p", *sys.argv[1:]]))
     from uip2p.images import write_atomic  # torch takes seconds
 
     text, missing = html(report)

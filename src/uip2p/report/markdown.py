@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from uip2p.images import save_image
+from uip2p.images import save_image, write_atomic
 from uip2p.instructions.wording import printable
 from uip2p.pages import facts
 from uip2p.report.collect import Report
@@ -40,13 +40,13 @@ def markdown(report: Report, page: Path) -> str:
     lines = [f"# Report: {text(title(report.data))}", "", f"With all its pictures: [{page.name}]({page.name}).", ""]
     lines += ["*Published* rows stand in a paper; all others were measured here, by the commands below.", ""]
     for number, (data, run) in enumerate(zip(report.data["suites"], report.runs, strict=True), 1):
-        lines += _suite(data, run, pictures, number) + _plots(suite_plots(data, run), page)
+        lines += _suite(data, run, pictures, number) + _plots(suite_plots(data, run), page, pictures)
     for data, folder in zip(report.data["comparisons"], report.comparisons, strict=True):
         about = f"{text(data['about'])} Mean ± standard deviation over training seeds."
         lines += [f"## {text(data['name'])}", "", about, ""]
         for heading, first, second in comparison_tables(data):
             lines += [f"### {heading}", "", *_table(first), *(_table(second) if second else [])]
-        lines += _plots([folder / name for name in data["plots"]], page) + _facts(made_facts(data))
+        lines += _plots([folder / name for name in data["plots"]], page, pictures) + _facts(made_facts(data))
     for data in report.data["user_studies"]:
         table = user_study_table(data)
         asked = f"{data['raters']} raters, {len(data['samples'])} edits."
@@ -75,7 +75,7 @@ def _suite(data: Data, run: Any, pictures: Path, number: int) -> list[str]:
             pictures.mkdir(parents=True, exist_ok=True)
             name = re.sub(r"[^\w.-]+", "-", f"{number}-{data['suite']}-{group['name']}.png")
             save_image(drawn, pictures / name)
-            lines += [f"![Best, median and worst edits]({pictures.name}/{name})", ""]
+            lines += [f"![Best, median and worst edits]({quote(f'{pictures.name}/{name}')})", ""]
             asked = [(example_title(group, each), "; ".join(each["instructions"])) for each in group["examples"]]
             lines += _list([f"{title}: “{instructions}”" for title, instructions in asked])
     for made in data["runs"]:
@@ -120,11 +120,15 @@ def _facts(pairs: Sequence[tuple[str, str]]) -> list[str]:
     return _list([f"{name}: {value}" for name, value in pairs])
 
 
-def _plots(paths: Sequence[Path], page: Path) -> list[str]:
-    """Links to plots that lie at or below the report; others are in the HTML page."""
-    here = page.parent.resolve()
-    below = [path for path in paths if path.resolve().is_relative_to(here)]
-    return [f"![{text(path.stem)}]({os.path.relpath(path.resolve(), here).replace(' ', '%20')})" for path in below]
+def _plots(paths: Sequence[Path], page: Path, pictures: Path) -> list[str]:
+    """Links to plots; those that do not lie at or below the report are copied beside it."""
+    here, links = page.parent.resolve(), []
+    for path in (path.resolve() for path in paths if path.is_file()):
+        if not path.is_relative_to(here):
+            pictures.mkdir(parents=True, exist_ok=True)
+            path = write_atomic(pictures / f"{path.parent.name}-{path.name}", path.read_bytes()).resolve()
+        links += [f"![{text(path.stem)}]({quote(path.relative_to(here).as_posix())})", ""]
+    return links
 
 
 def text(words: str) -> str:
