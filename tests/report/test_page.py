@@ -174,7 +174,9 @@ def test_large_pictures_are_made_small_and_small_ones_kept():
 def test_it_is_readable_on_a_phone_in_a_real_browser(tmp_path):
     playwright = pytest.importorskip("playwright.sync_api")
     folder = make_run(tmp_path / "run", [CAREFUL, LARGE], Scenes(count=2, instruction=HOSTILE + "x" * 300))
-    assert main(["report", str(folder)]) == 0
+    other = make_run(tmp_path / ("a-long-name-" * 9), [CAREFUL], Scenes(count=1, settings={"seed": 8}))
+    claims = Path(__file__).parents[2] / "docs" / "results" / "claims"
+    assert main(["report", str(folder), str(other), str(claims)]) == 0
     with playwright.sync_playwright() as p:
         browser = chromium(p)
         page = browser.new_page(viewport={"width": 360, "height": 800}, color_scheme="dark")

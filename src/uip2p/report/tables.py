@@ -120,7 +120,7 @@ def difference_cell(figure: str, found: Mapping[str, Any] | None) -> Cell:
     if found is None:
         return Cell(NONE)
     low, high = found["low"], found["high"]
-    below = "" if low is None or high is None else f"{signed(figure, low)} to {signed(figure, high)}"
+    below = "" if low is None or high is None else _range(FIGURES[figure][1], low, high)
     if found["noise"]:
         below = f"{below}; {NOISE}" if below else NOISE
     return Cell(signed(figure, found["mean"]), below, noise=found["noise"], value=found["mean"])
@@ -131,9 +131,14 @@ def signed(figure: str, value: float) -> str:
 
 
 def _signed(form: str, value: float) -> str:
+    """Shares differ by points of a hundred."""
     if form.endswith("%"):
         return f"{100 * value:+.1f} points".replace("-", "−")
     return format(value, f"+{form}").replace("-", "−")
+
+
+def _range(form: str, low: float, high: float) -> str:
+    return f"{_signed(form, low).removesuffix(' points')} to {_signed(form, high)}"
 
 
 def kinds_tables(group: Data) -> list[tuple[str, Table]]:
@@ -210,6 +215,7 @@ def _paired(figure: str, found: Sequence[float] | None) -> Cell:
     """[difference, low, high]."""
     if found is None:
         return Cell(NONE)
-    mean, low, high = (_signed(COLUMNS[figure][1], value) for value in found)
+    form = COLUMNS[figure][1]
+    mean, below = _signed(form, found[0]), _range(form, found[1], found[2])
     noise = found[1] <= 0 <= found[2]
-    return Cell(mean, f"{low} to {high}" + f"; {NOISE}" * noise, noise=noise, value=found[0])
+    return Cell(mean, below + f"; {NOISE}" * noise, noise=noise, value=found[0])
