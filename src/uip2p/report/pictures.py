@@ -104,19 +104,19 @@ def plot(path: Path, width: int = 1400) -> Data | None:
 
 def sheet(examples: Sequence[Example], titles: Sequence[str], width: int = 160) -> Image.Image | None:
     """Two lines an example: input, ground truth and outputs; below them what had to change and what differs from the
-    ground truth (from the input, where there is none). None of nothing."""
+    ground truth (from the input, where there is none). None of nothing. The font has letters of ASCII only."""
     if not examples:
         return None
     pictures, labels = [], []
     blank = Image.new("RGB", (width, width), "white")
     for example, title in zip(examples, titles, strict=True):
-        above = [(example.input, title), (example.target, "ground truth")]
+        above = [(example.input, f"input, {title}"), (example.target, "ground truth")]
         above += [(row.output, row.name) for row in example.rows]
-        below: list[tuple[Image.Image | None, str]] = [(None, ""), (example.wanted, f"wanted × {GAIN}")]
+        below: list[tuple[Image.Image | None, str]] = [(None, ""), (example.wanted, f"wanted, x {GAIN}")]
         for row in example.rows:
             against_target = row.from_target is not None
             below.append(
-                (row.from_target or row.from_input, f"from {'ground truth' if against_target else 'input'} × {GAIN}")
+                (row.from_target or row.from_input, f"from {'ground truth' if against_target else 'input'}, x {GAIN}")
             )
         for picture, label in (*above, *below):
             pictures.append(np.asarray(fitted(picture, width) if picture else blank))
