@@ -2,7 +2,9 @@
 
 import math
 
+import numpy as np
 import pytest
+import skimage.metrics
 import torch
 
 from uip2p.evaluate import metrics as m
@@ -10,6 +12,10 @@ from uip2p.evaluate import metrics as m
 
 def pictures(batch=8, seed=0):
     return torch.rand(batch, 3, 6, 5, generator=torch.Generator().manual_seed(seed))
+
+
+def tall(batch=8, seed=0):
+    return torch.rand(batch, 3, 16, 9, generator=torch.Generator().manual_seed(seed))
 
 
 def embeddings(batch=8, seed=0):
@@ -69,10 +75,67 @@ def test_direction_and_similarities():
     torch.testing.assert_close(m.clip_direction(back, picture, edited, words), -torch.ones(8, dtype=torch.float64))
 
 
+def test_psnr_and_ssim_are_scikit_images_too():
+    """Its SSIM reflects at the borders and leaves them out of the mean: so the middle is compared, and all of PSNR."""
+    a, b = (torch.rand(3, 3, 40, 36, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    b = (0.7 * a + 0.3 * b).clamp(0, 1)
+    for i, found in enumerate(m.psnr(a, b)):
+        assert found.item() == pytest.approx(
+            skimage.metrics.peak_signal_noise_ratio(a[i].numpy(), b[i].numpy(), data_range=1.0), abs=1e-3
+        )
+    for i, found in enumerate(m.ssim(a, b)):
+        _, full = skimage.metrics.structural_similarity(
+            *(np.pad(x[i].numpy().astype(float), ((0, 0), (5, 5), (5, 5)), mode="reflect") for x in (a, b)),
+            data_range=1.0, channel_axis=0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True,
+        )  # fmt: skip
+        assert found.item() == pytest.approx(full[:, 5:-5, 5:-5].mean(), abs=1e-4)
+    torch.testing.assert_close(m.ssim(a, a), torch.ones(3))
+    with pytest.raises(ValueError, match="6 pixels"):
+        m.ssim(a[..., :5], b[..., :5])
+
+
+def features(seed=0, batch=8, layers=((4, 5, 6), (7, 3, 2))):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(batch, *shape, generator=generator).relu() for shape in layers]
+
+
+HEADS = [torch.tensor([0.1, 0.0, 0.7, 1.2]), torch.linspace(0, 2, 7)]
+
+
+def test_lpips_is_its_formula():
+    """Written out pixel by pixel: unit vectors over the channels, squared differences, weighted, mean, sum."""
+    output, target = features(0), features(1)
+    for i, found in enumerate(m.lpips(output, target, HEADS)):
+        expected = 0.0
+        for a, b, head in zip(output, target, HEADS, strict=True):
+            a, b = a[i].double().numpy(), b[i].double().numpy()
+            for y in range(a.shape[1]):
+                for x in range(a.shape[2]):
+                    unit_a = a[:, y, x] / max(np.linalg.norm(a[:, y, x]), 1e-4)
+                    unit_b = b[:, y, x] / max(np.linalg.norm(b[:, y, x]), 1e-4)
+                    expected += (head.numpy() * (unit_a - unit_b) ** 2).sum() / (a.shape[1] * a.shape[2])
+        assert found.item() == pytest.approx(expected, rel=1e-5)
+    assert m.lpips(output, output, HEADS).eq(0).all()
+
+
+def test_bad_features_raise():
+    broken = features(1)
+    broken[1][3, 0, 0, 0] = math.nan
+    with pytest.raises(ValueError, match="layer 1 are not finite"):
+        m.lpips(features(0), broken, HEADS)
+    with pytest.raises(ValueError, match="layer 0 needs"):
+        m.lpips(features(0), features(1), HEADS[::-1])
+    with pytest.raises(ValueError):
+        m.lpips(features(0), features(1), HEADS[:1])
+
+
 CALLS = {
     "l1": lambda i: m.l1(pictures(seed=0)[i], pictures(seed=1)[i]),
     "l2": lambda i: m.l2(pictures(seed=0)[i], pictures(seed=1)[i]),
     "psnr": lambda i: m.psnr(pictures(seed=0)[i], pictures(seed=1)[i]),
+    "ssim": lambda i: m.ssim(tall(seed=0)[i], tall(seed=1)[i]),
+    "lpips": lambda i: m.lpips([f[i] for f in features(0)], [f[i] for f in features(1)], HEADS),
+    "dino": lambda i: m.dino(embeddings(seed=0)[i], embeddings(seed=1)[i]),
     "inside": lambda i: m.inside_error(pictures(seed=2)[i], pictures(seed=1)[i], pictures(seed=0)[i], mask()[i]),
     "outside": lambda i: m.outside_error(pictures(seed=2)[i], pictures(seed=0)[i], mask()[i]),
     "clip_i": lambda i: m.clip_image_similarity(embeddings(seed=0)[i], embeddings(seed=1)[i]),
@@ -92,7 +155,7 @@ def test_samples_are_independent(name):
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -0.2, 1.2])
-@pytest.mark.parametrize("metric", [m.l1, m.l2, m.psnr])
+@pytest.mark.parametrize("metric", [m.l1, m.l2, m.psnr, m.ssim])
 def test_a_picture_out_of_range_raises(metric, bad):
     broken = pictures()
     broken[3, 0, 0, 0] = bad
@@ -105,7 +168,7 @@ def test_a_picture_out_of_range_raises(metric, bad):
 def test_bad_regions_and_embeddings_raise():
     broken = embeddings()
     broken[0, 0] = math.nan
-    for metric in (m.clip_image_similarity, m.clip_text_similarity):
+    for metric in (m.clip_image_similarity, m.clip_text_similarity, m.dino):
         with pytest.raises(ValueError, match="not finite"):
             metric(broken, embeddings())
     with pytest.raises(ValueError, match="not finite"):

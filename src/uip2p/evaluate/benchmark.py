@@ -8,105 +8,124 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
+import torch
+
 from uip2p.errors import UserError
+from uip2p.evaluate import meter
 from uip2p.evaluate.asking import Sampling
-from uip2p.evaluate.editors import Editor, open_editor
+from uip2p.evaluate.editors import Editor, open_editor, require
 from uip2p.evaluate.editors.baselines import baseline
-from uip2p.evaluate.meter import add_arguments as add_meter_arguments
-from uip2p.evaluate.meter import build_meter
 from uip2p.evaluate.running import Runner, Shard
 from uip2p.evaluate.suites import SUITES, Row, Suite
+from uip2p.evaluate.suites.on import ON, chosen
+
+WHOSE = "a run's folder"  # whose options these are, in errors
 
 
 class Options:
     """The suites' options under one parser. One that several suites take stands once; who takes which is remembered,
-    so that an option of another suite is an error and not ignored."""
+    so that an option of another suite is an error and not ignored. All are absent unless given."""
 
-    def __init__(self, group: Any):
-        self.group, self.owners, self.suite = group, {}, ""
+    def __init__(self, parser: argparse.ArgumentParser):
+        self.parser = parser
         self.flags: dict[str, str] = {}
+        self.owners: dict[str, set[str]] = {}
 
-    def of(self, suite: str) -> Options:
-        self.suite = suite
-        return self
+    def of(self, title: str, owner: str) -> _Group:
+        return _Group(self, self.parser.add_argument_group(title), owner)
+
+
+class _Group:
+    def __init__(self, options: Options, group: Any, owner: str):
+        self.options, self.group, self.owner = options, group, owner
 
     def add_argument(self, *flags: str, **settings: Any) -> None:
-        if flags[0] not in self.flags:
-            self.flags[flags[0]] = self.group.add_argument(*flags, **settings).dest
-        self.owners.setdefault(self.flags[flags[0]], set()).add(self.suite)
+        known, flag = self.options.flags, flags[0]
+        if flag not in known:
+            known[flag] = self.group.add_argument(*flags, **{"default": argparse.SUPPRESS, **settings}).dest
+        self.options.owners.setdefault(known[flag], set()).add(self.owner)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    run = parser.add_argument_group("a run's folder (every suite but clip and reversibility)")
-    run.add_argument("--out", metavar="RUN", help="outputs, figures and table; the same command goes on where it stopped")
+    options = Options(parser)
+    run = options.of("a run's folder: outputs, figures and table, of any suite but clip and reversibility", WHOSE)
+    run.add_argument("--out", type=Path, metavar="RUN", help="where it goes; the same command goes on where it stopped")
     run.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="replicates of every edit (default: --seed)")
-    run.add_argument("--shard", metavar="I/N", help="this process's share, from 0/N to N-1/N (default: torchrun's)")
-    run.add_argument("--autoencoder", metavar="SPEC", help="whose round trip stands beside (default: the first that has)")
-    run.add_argument("--scheduler", help="of every editor that can be told (default: the protocol's)")
-    run.add_argument("--working-size", type=int, metavar="PX", help="pictures are edited in this size squared")
+    run.add_argument("--shard", metavar="I/N", help="this process's share: 0/N to N-1/N (default: torchrun's)")
+    run.add_argument("--autoencoder", metavar="SPEC", help="whose round trip is a row (default: the first there is)")
+    run.add_argument("--scheduler", help="such as euler-ancestral or ddim (default: the protocol's)")
+    run.add_argument("--working-size", type=int, metavar="PX", help="edit in a square of this size (default: likewise)")
     run.add_argument("--device", help="cpu, cuda, cuda:1, … (default: the best there is)")
-    run.add_argument("--dtype", default="fp32", help="of the editors: fp32, bf16 or fp16 (default: fp32)")
-    add_meter_arguments(parser.add_argument_group("figures of a run"))
-    options = Options(parser.add_argument_group("suites' own"))
+    run.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), help="of the editors (default: fp32)")
+    meter.add_arguments(options.of("figures of a run", WHOSE))
     for suite, module in SUITES.items():
-        importlib.import_module(module).add_arguments(options.of(suite))
-    parser.set_defaults(suite_options=options.owners)
+        importlib.import_module(module).add_arguments(options.of(f"suite {suite}", suite))
+    parser.set_defaults(owners=options.owners)
 
 
 def check_arguments(args: argparse.Namespace) -> None:
-    """UserError: an option of another suite."""
-    for name, owners in args.suite_options.items():
-        if hasattr(args, name) and args.suite not in owners and not _lends(args, owners):
-            raise UserError(f"--{name.replace('_', '-')} is for suite {' or '.join(sorted(owners))}, not {args.suite}.")
-
-
-def _lends(args: argparse.Namespace, owners: set[str]) -> bool:
-    """A suite that is run on another's data takes its options too."""
-    return getattr(args, "on", None) in owners
+    """UserError: an option that what is asked for does not take."""
+    taken = {args.suite, *([WHOSE] if hasattr(args, "out") else ()), *([chosen(args)] if args.suite in ON else ())}
+    for name, owners in args.owners.items():
+        if hasattr(args, name) and not owners & taken and not (name == "clip" and args.suite == "reversibility"):
+            flag = f"--{name.replace('_', '-')}"
+            if owners == {WHOSE}:
+                raise UserError(f"{flag} is for a run's folder: give --out RUN, and a suite that writes one.")
+            raise UserError(f"{flag} is for suite {' or '.join(sorted(owners - {WHOSE}))}, not {args.suite}.")
 
 
 def run(args: argparse.Namespace) -> None:
     """UserError: bad options, or what an editor, a suite or a figure needs is not there."""
-    check_arguments(args)
-    shard, device = shard_of(args.shard), args.device or local_device()
-    args.editors = [open_editor(spec, device, args.dtype, args.batch_size) for spec in args.model]
-    autoencoder = open_editor(args.autoencoder, device, args.dtype, args.batch_size) if args.autoencoder else None
+    shard = shard_of(getattr(args, "shard", None))
+    args.device = getattr(args, "device", None) or local_device()
+    args.seeds = getattr(args, "seeds", None)
+    args.editors = [opened(args, spec) for spec in args.model]
+    autoencoder = opened(args, args.autoencoder) if hasattr(args, "autoencoder") else None
     suite: Suite = importlib.import_module(SUITES[args.suite]).build(args)
-    runner = Runner(
-        suite, rows_of(suite, args.editors, autoencoder, sampling_of(args)), build_meter(args, suite),
-        args.out, args.seeds or (args.seed,), shard, args.batch_size, shlex.join(["uip2p", *sys.argv[1:]]),
-    )  # fmt: skip
-    done = runner.run()
+    suite, rows = rows_of(suite, args.editors, autoencoder, sampling_of(args))
+    figures = meter.build_meter(args, suite.captions, figures=suite.metrics)
+    seeds = args.seeds or (args.seed,)
+    command = shlex.join(["uip2p", *sys.argv[1:]])
+    done = Runner(suite, rows, figures, args.out, seeds, shard, args.batch_size, command).run()
     if done is not None:
         print((done.folder / "table.md").read_text(encoding="utf-8"))
         print(f"{done.folder}: outputs, figures and how they were made. One page of it: uip2p report {done.folder}")
 
 
-def rows_of(suite: Suite, editors: Sequence[Editor], autoencoder: Editor | None, told: Sampling) -> list[Row]:
-    """The baselines, then the editors' rows: what the command line says of sampling goes before the protocol."""
+def opened(args: argparse.Namespace, spec: str) -> Editor:
+    return open_editor(spec, args.device, getattr(args, "dtype", "fp32"), args.batch_size)
+
+
+def rows_of(
+    suite: Suite, editors: Sequence[Editor], autoencoder: Editor | None, told: Sampling
+) -> tuple[Suite, list[Row]]:
+    """The suite, sampled as the command line says where it says something, and its rows: the baselines, then the
+    editors'. UserError: what the command line says cannot be told to one of them."""
     for editor in editors:
-        for name, value in told.__getstate__().items() if hasattr(told, "__getstate__") else ():
-            if value is not None and name not in editor.tunable:
-                raise UserError(f"{editor.name}: its {name} cannot be set. Leave the option out.")
-    rows = suite.rows([editor.sampled(told) for editor in editors])
-    known = []
+        require(editor, *(name for name, value in asdict(told).items() if value is not None))
+    suite = replace(suite, sampling=told.over(suite.sampling))
+    rows = []
     for name in suite.baselines:
         found = baseline(name, editors, autoencoder)
         if found is None:
-            print(f"no row {name!r}: no editor here shows its autoencoder. Name one: --autoencoder SPEC.", file=sys.stderr)
+            lacking = "no editor here shows its autoencoder. Name one that does: --autoencoder SPEC."
+            print(f"without the row {name!r}: {lacking}", file=sys.stderr)
         else:
-            known.append(Row(name, found, name, baseline=True))
-    return [*known, *rows]
+            rows.append(Row(name, found.sampled(suite.sampling), name, baseline=True))
+    return suite, [*rows, *suite.rows(editors)]
 
 
 def sampling_of(args: argparse.Namespace) -> Sampling:
-    return Sampling(args.steps, args.guidance, args.image_guidance, args.scheduler, args.working_size)
+    scheduler, size = getattr(args, "scheduler", None), getattr(args, "working_size", None)
+    return Sampling(args.steps, args.guidance, args.image_guidance, scheduler, size)
 
 
 def shard_of(text: str | None) -> Shard:
-    """"i/n", or torchrun's rank. UserError: it is neither."""
+    """"i/n"; None: torchrun's rank, or all there is. UserError: it is neither."""
     if text is None:
         return Shard(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
     try:
@@ -120,7 +139,5 @@ def shard_of(text: str | None) -> Shard:
 
 def local_device() -> str | None:
     """The GPU that torchrun gave to this process; None: whatever is best."""
-    import torch
-
     rank = os.environ.get("LOCAL_RANK")
     return f"cuda:{rank}" if rank is not None and torch.cuda.is_available() else None

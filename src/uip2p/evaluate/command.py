@@ -16,24 +16,29 @@ from PIL import Image
 
 from uip2p.editing.editor import Editor
 from uip2p.errors import UserError
-from uip2p.evaluate import reversibility
+from uip2p.evaluate import benchmark, reversibility
 from uip2p.evaluate.cases import Case
 from uip2p.evaluate.report import Sample, as_text, group
 from uip2p.evaluate.retrieval import as_text as as_lines
 from uip2p.evaluate.retrieval import evaluate_clip
 from uip2p.evaluate.scenes_suite import edit_cases, evaluate_scenes, suite_cases
+from uip2p.evaluate.suites import SUITES
 from uip2p.images import grid, save_image, write_atomic
 from uip2p.models.clip import load_clip
 
+QUICK = ("scenes", "photos", "clip", "reversibility")  # suites that print one model's figures, and write no folder
 RANKS = {"best": 0.0, "upper quarter": 0.25, "median": 0.5, "lower quarter": 0.75, "worst": 1.0}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--suite", choices=("scenes", "photos", "clip", "reversibility"), default="scenes",
-        help="edits of drawn scenes, tones of photographs, what a CLIP folder knows of the world, or whether "
-        "`uip2p edit --check` foretells success")
-    add("--model", default="mini", help="a folder that diffusers loads as InstructPix2Pix, or a shipped model's name")
+    add("--suite", choices=(*SUITES, "clip", "reversibility"), default="scenes",
+        help="scenes: drawn, with exact answers; photos: tones of photographs; magicbrush; ip2p: InstructPix2Pix's "
+        "curve; steps, ablation: on another suite's questions; vlm: a judge that looks at edits; clip: what a CLIP "
+        "folder knows of the world; reversibility: whether `uip2p edit --check` foretells success (default: scenes)")
+    add("--model", action="append", metavar="[NAME=]SPEC",
+        help="an editor: 'mini' (the default), a folder, a hub id or a .safetensors file; diffusers:ID, its own "
+        "pipeline; endpoint:URL#MODEL; folder:DIR, outputs made elsewhere. Again for every further row")
     add("--json", type=Path, help="where the result goes; each case's row goes beside it, into the same name .jsonl")
     add("--split", default="test", help="train, validation, test, composition or language (default: test)")
     add("--seed", type=int, default=0, help="of the world and of the edits' noise (default: 0)")
@@ -48,15 +53,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folders of photographs with metadata.jsonl, beside scikit-image's (suite photos)")
     add("--pictures", type=Path, help="a folder for grids of the best, median and worst edits of each kind")
     reversibility.add_arguments(parser)
+    benchmark.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     quiet_libraries()
     if args.count < 1 or args.sessions < 0 or args.batch_size < 1:
         raise UserError("--count and --batch-size start at 1, --sessions at 0")
+    folder = hasattr(args, "out")
+    args.model = args.model or ([] if args.suite == "vlm" else ["mini"])
+    benchmark.check_arguments(args)
+    reversibility.check_arguments(args)
+    check_quick(args, folder)
+    if folder:
+        args.judge = args.judge or shipped_judge()
+        benchmark.run(args)
+        return
     if args.json and not args.json.parent.is_dir():
         raise UserError(f"{args.json}: the folder {args.json.parent} does not exist. Create it first.")
-    reversibility.check_arguments(args)
     if args.suite == "clip":
         evaluate_encoder(args)
         return
@@ -65,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
         return
     rows = args.json.with_suffix(".jsonl") if args.json else None
     result = evaluate_scenes(
-        args.model, suite=args.suite, photo_folders=args.photos, split=args.split, seed=args.seed, count=args.count,
+        args.model[0], suite=args.suite, photo_folders=args.photos, split=args.split, seed=args.seed, count=args.count,
         session_count=args.sessions, judge=args.judge or shipped_judge(), steps=args.steps, guidance=args.guidance,
         image_guidance=args.image_guidance, batch_size=args.batch_size, out_json=args.json, rows_jsonl=rows,
         command=shlex.join(["uip2p", *sys.argv[1:]]),
@@ -74,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
     if rows:
         print(f"\n{args.json}: all figures and how they were made; {rows.name}: a row a case")
     if args.pictures:
-        editor, settings = Editor.from_pretrained(args.model), result["settings"]
+        editor, settings = Editor.from_pretrained(args.model[0]), result["settings"]
         cases = suite_cases(
             args.suite, args.split, args.seed, args.count, args.sessions, settings["image_size"], args.photos
         )
@@ -82,12 +96,29 @@ def run(args: argparse.Namespace) -> None:
             print(path)
 
 
+def check_quick(args: argparse.Namespace, folder: bool) -> None:
+    """UserError: options of a run's folder and of the quick figures of one model, mixed."""
+    if folder:
+        for flag, value in (("--json", args.json), ("--pictures", args.pictures)):
+            if value:
+                raise UserError(f"{flag} goes without --out: the run's folder has the figures and every picture.")
+        if args.suite in ("clip", "reversibility"):
+            raise UserError(f"--out: suite {args.suite} writes no run's folder. Give --json FILE.")
+        return
+    if args.suite not in QUICK:
+        raise UserError(f"suite {args.suite} writes a run's folder: give --out RUN.")
+    if len(args.model) > 1:
+        raise UserError("several --model: rows of a table need a run's folder, --out RUN.")
+    if args.suite not in ("scenes", "photos") and (args.pictures or args.photos):
+        raise UserError("--pictures and --photos are for the suites scenes and photos: leave them out.")
+
+
 def evaluate_encoder(args: argparse.Namespace) -> None:
     """--suite clip: --model is a CLIPModel folder, --count the captions to tell apart."""
-    result = evaluate_clip(load_clip(args.model), args.split, args.seed, args.count)
+    result = evaluate_clip(load_clip(args.model[0]), args.split, args.seed, args.count)
     print(as_lines(result))
     if args.json:
-        write_atomic(args.json, (json.dumps(result | {"model": args.model}, indent=2) + "\n").encode())
+        write_atomic(args.json, (json.dumps(result | {"model": args.model[0]}, indent=2) + "\n").encode())
 
 
 def quiet_libraries() -> None:

@@ -119,7 +119,8 @@ def changes(
         panel.set_xlim(-0.6, len(found) - 0.4)
         if better := FIGURES[figure][2]:
             low, high = panel.get_ylim()
-            panel.axhspan(*((0, max(high, 0)) if better > 0 else (min(low, 0), 0)), color=COLOURS[2], alpha=0.07)
+            span = (0, max(high, 0)) if better > 0 else (min(low, 0), 0)
+            panel.axhspan(*span, color=COLOURS[2], alpha=0.07, label="the better side")
             panel.set_ylim(low, high)
         panel.set_title(f"change of {heading(figure)}", fontsize=9, loc="left")
     return _save(picture, panels[: len(figures)], path)
@@ -162,9 +163,11 @@ def _curve(
 
 def _bars(estimates: Sequence[Mapping[str, Any]]) -> list[list[float]]:
     """[below, above] as matplotlib takes intervals; a mean that has none gets a bar of no length."""
-    below = [each["mean"] - each["low"] if each["low"] is not None else 0.0 for each in estimates]
-    above = [each["high"] - each["mean"] if each["high"] is not None else 0.0 for each in estimates]
-    return [[max(length, 0.0) for length in side] for side in (below, above)]
+    return [[_length(each["mean"], each[end]) for each in estimates] for end in ("low", "high")]
+
+
+def _length(mean: float, end: float | None) -> float:
+    return abs(end - mean) if end is not None and math.isfinite(end) else 0.0
 
 
 def _panels(count: int, width: float, height: float, columns: int = COLUMNS) -> tuple[Figure, list[Any]]:

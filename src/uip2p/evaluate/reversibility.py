@@ -55,25 +55,19 @@ Row = dict[str, Any]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("suite reversibility").add_argument
-    add("--clip", help="CLIPModel folder that checks and selects (default: the shipped one, for a shipped model)")
     add("--candidates", type=int, help="edits a case, of as many seeds, 1 to 16 (default: 4)")
-    add(
-        "--captions", action="store_true", help="check with the pictures' captions (default: with the instruction only)"
-    )
+    add("--with-captions", action="store_true", help="check with the pictures' captions, and not the instruction alone")
     add("--calibrate", action="store_true", help="on validation: set the model's `likely_failed_below` (uip2p.json)")
 
 
 def check_arguments(args: argparse.Namespace) -> None:
     """UserError: options of this suite for another, or the other way round."""
-    ours = {"--clip": args.clip, "--candidates": args.candidates, "--captions": args.captions,
-            "--calibrate": args.calibrate}  # fmt: skip
+    ours = {"--candidates": args.candidates, "--with-captions": args.with_captions, "--calibrate": args.calibrate}
     given = [name for name, value in ours.items() if value is not None and value is not False]
     if args.suite != "reversibility":
         if given:
             raise UserError(f"{given[0]} is for --suite reversibility, not {args.suite}.")
         return
-    if args.pictures or args.photos:
-        raise UserError("--pictures and --photos are for the suites scenes and photos: leave them out.")
     if args.candidates is not None and not 1 <= args.candidates <= 16:
         raise UserError(f"--candidates is {args.candidates}: give a whole number from 1 to 16.")
     if args.calibrate and args.split != "validation":
@@ -84,14 +78,14 @@ def run(args: argparse.Namespace, judge: Path | str | None) -> None:
     """--suite reversibility."""
     rows = args.json.with_suffix(".jsonl") if args.json else None
     result = evaluate_reversibility(
-        args.model, clip=args.clip, judge=judge, captions=args.captions, split=args.split, seed=args.seed,
-        count=args.count, several=args.candidates or 4, steps=args.steps, guidance=args.guidance,
-        image_guidance=args.image_guidance, batch_size=args.batch_size, rows_jsonl=rows,
+        args.model[0], clip=getattr(args, "clip", None), judge=judge, captions=args.with_captions,
+        split=args.split, seed=args.seed, count=args.count, several=args.candidates or 4, steps=args.steps,
+        guidance=args.guidance, image_guidance=args.image_guidance, batch_size=args.batch_size, rows_jsonl=rows,
     )  # fmt: skip
     result["command"] = shlex.join(["uip2p", *sys.argv[1:]])
     print(as_text(result["summary"]))
     if args.calibrate:
-        print(calibrate_model(args.model, result))
+        print(calibrate_model(args.model[0], result))
     if args.json:
         write_atomic(args.json, json.dumps({k: v for k, v in result.items() if k != "rows"}, indent=1).encode() + b"\n")
 

@@ -174,7 +174,8 @@ class Runner:
         with self._bar(len(turns), row, seed, "measuring", "edit") as bar:
             todo = []
             for turn in turns:
-                key = digest({"made": made, "turn": turn.key, "output": _sha256(output_path(folder, seed, turn.key))})
+                output = _sha256(output_path(folder, seed, turn.key))
+                key = digest({"made": made, "turn": turn.key, "seed": seed, "output": output})
                 if key in known:
                     bar.update()
                 else:

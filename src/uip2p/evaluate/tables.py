@@ -100,12 +100,13 @@ def cell(figure: str, value: float | None) -> str:
 
 
 def difference_cell(figure: str, found: Difference) -> str:
-    """As `statistics.said`; shares in points of a hundred."""
+    """As `statistics.said`; of shares in points, hundredths of all."""
     places = int(FIGURES[figure][1][1])
     if not FIGURES[figure][1].endswith("%"):
         return said(found, places)
     low, high = (None if value is None else 100 * value for value in (found.low, found.high))
-    return f"{said(replace(found, mean=100 * found.mean, low=low, high=high), places)} points"
+    number, bracket, rest = said(replace(found, mean=100 * found.mean, low=low, high=high), places).partition(" [")
+    return f"{number} points{bracket}{rest}"
 
 
 def markdown(run: Run) -> str:

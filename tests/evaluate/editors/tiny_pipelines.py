@@ -103,8 +103,8 @@ def build_qwen(pipeline_class: Any, seed: int = 0) -> Any:
         joint_attention_dim=16, guidance_embeds=False, axes_dims_rope=(8, 4, 4),
     )  # fmt: skip
     return pipeline_class(
-        scheduler=FlowMatchEulerDiscreteScheduler(), vae=vae, transformer=listening(transformer, "txt", "add"), tokenizer=tokenizer,
-        text_encoder=Qwen2_5_VLForConditionalGeneration(config), processor=processor,
+        scheduler=FlowMatchEulerDiscreteScheduler(), vae=vae, transformer=listening(transformer, "txt", "add"),
+        tokenizer=tokenizer, text_encoder=Qwen2_5_VLForConditionalGeneration(config), processor=processor,
     )  # fmt: skip
 
 

@@ -8,13 +8,12 @@ import threading
 import numpy as np
 import pytest
 from endpoints import Answer, completion, refusal, serve
+from looking import color_of, edited, instruction_of, look, pictures_of, source, texts_of
 from PIL import Image
 
 from uip2p.errors import UserError
 from uip2p.evaluate.judge.asking import Edit, Judge, JudgeConfig, fit
 from uip2p.evaluate.judge.prompts import SHIPPED, load_prompts
-
-from .looking import color_of, edited, instruction_of, look, pictures_of, source, texts_of
 
 pytest.importorskip("openai")
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import vlm_life
 from endpoints import completion, serve
+from looking import instruction_of, look, make_inputs, make_outputs, pictures_of
 
 from uip2p.errors import UserError
 from uip2p.evaluate.runs import load_run
-
-from . import lives
-from .looking import instruction_of, look, make_inputs, make_outputs, pictures_of
 
 pytest.importorskip("openai")
 
@@ -51,7 +47,7 @@ def mean(run, row, figure):
 
 def test_any_folder_of_edits(data, tmp_path, capsys):
     with serve(sees) as server:
-        run = lives.run(tmp_path / "out", **options(data, server))
+        run = vlm_life.run(tmp_path / "out", **options(data, server))
     assert list(run.rows) == ["copy-input", "good", "half", "spoils"]
     assert (mean(run, "good", "execution"), mean(run, "half", "execution")) == (1.0, 0.5)
     assert mean(run, "copy-input", "execution") == 0 and mean(run, "copy-input", "consistency") == 1
@@ -66,10 +62,10 @@ def test_any_folder_of_edits(data, tmp_path, capsys):
 
 def test_a_second_run_asks_nothing(data, tmp_path):
     with serve(sees) as server:
-        first = lives.run(tmp_path / "out", **options(data, server))
+        first = vlm_life.run(tmp_path / "out", **options(data, server))
         asked = len(server.requests)
-        assert lives.run(tmp_path / "out", **options(data, server)).rows == first.rows
-        other = lives.run(tmp_path / "other", **options(data, server, "half", answers=tmp_path / "out"))
+        assert vlm_life.run(tmp_path / "out", **options(data, server)).rows == first.rows
+        other = vlm_life.run(tmp_path / "other", **options(data, server, "half", answers=tmp_path / "out"))
         assert other.rows["half"] == first.rows["half"] and len(server.requests) == asked
 
 
@@ -79,10 +75,11 @@ def test_a_run_of_this_project(data, tmp_path):
         folder = tmp_path / "strengths"
         for seed, strength in ((0, 0.5), (1, 1.0)):
             make_outputs(folder / f"seed-{seed}", COUNT, strength=strength)
-        lives.run(tmp_path / "run", **options(data, server, seeds=[0, 1]) | {"edits": [f"mine={folder}"]})
+        vlm_life.run(tmp_path / "run", **options(data, server, seeds=[0, 1]) | {"edits": [f"mine={folder}"]})
+    with serve(lambda _, request: look(request, 1, 5)) as server:
         again = options(data, server) | {"edits": [str(tmp_path / "run")]}
         del again["inputs"]
-        run = lives.run(tmp_path / "judged", **again, manner="imgedit")
+        run = vlm_life.run(tmp_path / "judged", **again, manner="imgedit")
     assert list(run.rows) == ["copy-input", "mine"] and run.info["seeds"] == [0, 1]
     assert {seed: turns["3"]["execution"] for seed, turns in run.rows["mine"].items()} == {0: 0.5, 1: 1.0}
     assert run.samples["3"]["kind"] == "color" and run.groups() == ["edits"]
@@ -91,7 +88,7 @@ def test_a_run_of_this_project(data, tmp_path):
 def test_a_judge_that_does_not_look_is_found_out(data, tmp_path, capsys):
     blind = completion('{"reasoning": "lovely", "execution": 9, "consistency": 9}')
     with serve(lambda *_: blind) as server:
-        lives.run(tmp_path / "out", **options(data, server, "good"))
+        vlm_life.run(tmp_path / "out", **options(data, server, "good"))
     assert "in 6 of 6 the judge sees the edit carried out" in capsys.readouterr().out
 
 
@@ -102,7 +99,7 @@ def test_what_is_not_answered_is_listed_and_left_out(data, tmp_path, capsys):
         return completion("", refusal="not this one") if "green" in instruction_of(request) else look(request)
 
     with serve(shy) as server:
-        run = lives.run(tmp_path / "out", **options(data, server, "half"))
+        run = vlm_life.run(tmp_path / "out", **options(data, server, "half"))
     assert mean(run, "half", "execution") == 0.5
     assert run.info["summary"]["edits"]["half"]["execution"]["count"] == 4
     lost = [json.loads(line) for line in (tmp_path / "out" / "unanswered.jsonl").read_text().splitlines()]
@@ -113,7 +110,7 @@ def test_what_is_not_answered_is_listed_and_left_out(data, tmp_path, capsys):
 
 
 def test_killed_and_taken_up_again(data, tmp_path):
-    """Of what was answered before the kill nothing is asked again: at most what was in flight."""
+    """Of what is in the journal nothing is asked again: at most what was in flight, twice the calls at a time."""
 
     def slow(_, request):
         answer = look(request)
@@ -121,31 +118,25 @@ def test_killed_and_taken_up_again(data, tmp_path):
         return answer
 
     with serve(slow) as server:
-        given = {name: str(value) if isinstance(value, Path) else value for name, value in options(data, server).items()}
-        life = start(given | {"out": str(tmp_path / "out")})
-        while len(server.requests) < 11 and life.poll() is None:
+        life = vlm_life.start(tmp_path / "out", **options(data, server))
+        while len(server.requests) < 15 and life.is_alive():
             time.sleep(0.002)
-        life.send_signal(signal.SIGKILL)
-        assert life.wait(60) == -signal.SIGKILL
+        life.kill()
+        life.join(60)
+        assert life.exitcode == -signal.SIGKILL
         time.sleep(0.1)
-        run = lives.run(tmp_path / "out", **options(data, server))
+        run = vlm_life.run(tmp_path / "out", **options(data, server))
     assert mean(run, "half", "execution") == 0.5
     asked = Counter(json.dumps([seen.tolist() for seen in pictures_of(request)]) for request in server.requests)
     examples = max(asked.values())
     assert examples == 2 and len(asked) == 4 * COUNT + 1
-    assert 4 * COUNT + 2 <= len(server.requests) <= 4 * COUNT + 2 + 3  # two examples, three calls at a time
-
-
-def start(given: dict) -> subprocess.Popen:
-    paths = os.pathsep.join(path for path in sys.path if path)
-    command = [sys.executable, lives.__file__, json.dumps(given)]
-    return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": paths}, stdout=subprocess.DEVNULL)
+    assert 4 * COUNT + 2 <= len(server.requests) <= 4 * COUNT + 2 + 6  # two examples
 
 
 def test_shards_share_the_edits(data, tmp_path):
     with serve(sees) as server:
-        assert lives.run(tmp_path / "out", **options(data, server, "half", shard="0/2")) is None
-        run = lives.run(tmp_path / "out", **options(data, server, "half", shard="1/2"))
+        assert vlm_life.run(tmp_path / "out", **options(data, server, "half", shard="0/2")) is None
+        run = vlm_life.run(tmp_path / "out", **options(data, server, "half", shard="1/2"))
     assert mean(run, "half", "execution") == 0.5 and len(server.requests) == 2 * COUNT + 2
     names = sorted(path.name for path in (tmp_path / "out").glob("scores*.jsonl"))
     assert names == ["scores.0-of-2.jsonl", "scores.1-of-2.jsonl"]
@@ -158,21 +149,21 @@ def test_ground_truth_stands_beside_where_it_is_known(data, tmp_path):
     (data.parent.parent / "named").mkdir()
     (data.parent.parent / "half").rename(data.parent.parent / "named" / "a")
     with serve(sees) as server:
-        run = lives.run(tmp_path / "out", **options(data, server, "named"))
+        run = vlm_life.run(tmp_path / "out", **options(data, server, "named"))
     assert mean(run, "ground truth", "firm") == 1 and mean(run, "named", "execution") == 0.5
 
 
 def test_rows_of_a_run_can_be_chosen(data, tmp_path):
     with serve(sees) as server:
-        lives.run(tmp_path / "run", **options(data, server))
+        vlm_life.run(tmp_path / "run", **options(data, server))
         again = options(data, server) | {"edits": [str(tmp_path / "run"), f"again={data.parent.parent / 'good'}"]}
         del again["inputs"]
-        run = lives.run(tmp_path / "judged", **again, only=["half"])
+        run = vlm_life.run(tmp_path / "judged", **again, only=["half"])
         assert list(run.rows) == ["copy-input", "half", "again"]
         with pytest.raises(UserError, match="no row 'full': choose of copy-input, good"):
-            lives.run(tmp_path / "other", **again, only=["full"])
+            vlm_life.run(tmp_path / "other", **again, only=["full"])
         with pytest.raises(UserError, match="no seed 7"):
-            lives.run(tmp_path / "other", **again, seeds=[0, 7])
+            vlm_life.run(tmp_path / "other", **again, seeds=[0, 7])
 
 
 @pytest.mark.parametrize(
@@ -192,7 +183,7 @@ def test_bad_options(data, tmp_path, change, why):
     with serve(sees) as server:
         given = {name: value for name, value in (options(data, server) | change).items() if value is not None}
         with pytest.raises(UserError, match=why):
-            lives.run(tmp_path / "out", **given)
+            vlm_life.run(tmp_path / "out", **given)
     assert not server.requests
 
 
@@ -204,7 +195,7 @@ def test_bad_inputs(data, tmp_path):
         def fails(why: str, text: str = rows) -> None:
             data.write_text(text)
             with pytest.raises(UserError, match=why):
-                lives.run(tmp_path / "out", **options(data, server))
+                vlm_life.run(tmp_path / "out", **options(data, server))
 
         fails(r"half: 1 of its outputs are missing, the first is .*4\.png")
         fails("row 2: its output would be called '0'", rows.splitlines()[0] + "\n" + rows.splitlines()[0])

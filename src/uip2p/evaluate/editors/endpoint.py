@@ -23,7 +23,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -132,25 +132,34 @@ class Endpoint:
         stop = threading.Event()
         client = openai.OpenAI(api_key=self._key() or "none", base_url=self.url, timeout=self.timeout, max_retries=0)
         with client, ThreadPoolExecutor(self.concurrency) as pool:
-            waiting = [pool.submit(self._patiently, client, ask, stop) for ask in asks]
+            calls = [pool.submit(self._patiently, client, ask, stop) for ask in asks]
             try:
-                return [future.result() for future in waiting]
-            except BaseException:
+                wait(calls)
+            finally:
                 stop.set()
-                pool.shutdown(cancel_futures=True)
-                raise
+        failures = [failure for call in calls if (failure := call.exception()) is not None]
+        if failures:
+            raise next((failure for failure in failures if not isinstance(failure, Again)), failures[0])
+        return [call.result() for call in calls]
 
     def _key(self) -> str:
         return os.environ.get(self.key_variable, "").strip()
 
     def _patiently(self, client: Any, ask: Ask, stop: threading.Event) -> Image.Image:
-        """The answer of the first try that has one. stop: nobody waits for it any more."""
+        """The answer of the first try that has one. stop: nobody waits for it any more, so Again is raised; or set
+        here, with the UserError that ends all."""
         draw = random.Random(f"{ask.key} {ask.seed}")
         for failed in range(1, self.tries + 1):
+            if stop.is_set():
+                raise Again("another question cannot be answered")
             try:
                 return self._ask(client, ask)
+            except UserError:
+                stop.set()
+                raise
             except Again as failure:
-                if failed == self.tries or stop.is_set():
+                if failed == self.tries:
+                    stop.set()
                     raise UserError(
                         f"{self.url}: {ask.key}: no edit in {failed} tries ({failure}): start the server, or wait, "
                         "then go on with the same command."

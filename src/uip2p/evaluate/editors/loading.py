@@ -9,10 +9,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import diffusers
+import torch
+import transformers
 from diffusers import DiffusionPipeline
 
 from uip2p.editing.loading import OFFLOADS, check_dtype, name_of, pick_device, pick_dtype
@@ -52,14 +58,46 @@ def load_pipeline(place: str, options: dict[str, str]) -> tuple[Any, dict[str, A
     if "XL" in str(index.get("_class_name")):
         without["add_watermarker"] = False
     try:
-        with quiet():
+        with quiet(), _holes() as holes:
             pipeline = DiffusionPipeline.from_pretrained(
                 folder, torch_dtype=dtype, use_safetensors=True, **files, **code, **without
             )
     except Exception as error:  # from diffusers, transformers, safetensors, the hub's client or the custom code
         raise UserError(f"{place}: cannot be loaded by diffusers: {first_line(error)}") from error
+    for part, network in pipeline.components.items():
+        for key, tensor in network.named_parameters() if isinstance(network, torch.nn.Module) else ():
+            if tensor.is_meta:
+                holes.append(f"{part} has no tensor {key}")
+    if holes:
+        raise UserError(
+            f"{place}: {holes[0]}: it would run on random numbers. Copy or export the model again."
+        )
     about = {"model": which, "dtype": name_of(dtype), **files, "custom_pipeline": custom}
     return pipeline, {**about, "left out": sorted({"safety_checker", "add_watermarker"} & without.keys())}
+
+
+@contextlib.contextmanager
+def _holes() -> Iterator[list[str]]:
+    """What transformers says, while it loads, of tensors that the files lack: it fills them by chance, and only warns,
+    which `quiet` around this hides. (diffusers leaves such tensors without numbers.)"""
+    said: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            text = re.sub(r"\x1b\[\d*m", "", record.getMessage())
+            if "newly initialized" in text:
+                lacking = re.search(r"(\S+)\s*\| MISSING", text)
+                said.append(f"{text.splitlines()[0]}: no tensor {lacking[1] if lacking else 'for all its parameters'}")
+
+    root, listener, log = logging.getLogger("transformers"), Listener(), transformers.utils.logging
+    log.set_verbosity_warning()
+    log.disable_default_handler()
+    root.addHandler(listener)
+    try:
+        yield said
+    finally:
+        root.removeHandler(listener)
+        log.enable_default_handler()
 
 
 def seat(pipeline: Any, device: str | None, offload: str = "") -> None:

@@ -86,9 +86,9 @@ def fixed_arguments(name: str, pipeline: Any, options: dict[str, str]) -> dict[s
 class Pipeline:
     """A loaded diffusers pipeline under test. about: its identity and what it was loaded with, for `describe`.
 
-    Pictures are resized to `Sampling.size`, if there is one, and then, by a pipeline of two scales without one and by
-    any other pipeline, to its training area in their own proportions. What a safety checker marks is no picture: it is
-    loaded without one, and if an output is marked all the same, that is an error and not a black picture."""
+    A pipeline of two scales works at `Sampling.size`. Without a size, and any other pipeline always, works at its own
+    training area, in the proportions of the picture (of what the size makes of it). What a safety checker marks is no
+    picture: it is loaded without one, and an output that is marked all the same is an error, not a black picture."""
 
     def __init__(
         self,
@@ -107,6 +107,8 @@ class Pipeline:
         self.two_scales = all(key in self.parameters for key in SCALES)
         # Those of two scales pad every prompt to the same length. Others pad to the longest of a batch, or take one.
         self.batch_size = batch_size if self.two_scales else 1
+        # Kontext and Qwen bring the picture to the sizes that they read it in, once they know what size to make
+        self.resizes = not self.two_scales and {"height", "width"} <= self.parameters.keys()
         self.scheduler = pipeline.scheduler
         self.sampling = Sampling()
 
@@ -143,30 +145,34 @@ class Pipeline:
         return {"guided": text > 1 and image >= 1}
 
     def edit(self, asks: Sequence[Ask]) -> Pictures:
-        pictures: dict[int, Image.Image] = {}
-        sized = [self._sized(ask.image) for ask in asks]
-        for size in sorted({picture.size for picture in sized}):
-            same = [index for index, picture in enumerate(sized) if picture.size == size]
+        made: dict[int, Image.Image] = {}
+        sizes = [self._size(ask.image) for ask in asks]
+        for size in sorted(set(sizes)):
+            same = [index for index in range(len(asks)) if sizes[index] == size]
             for batch in (same[start : start + self.batch_size] for start in range(0, len(same), self.batch_size)):
-                made = self._edit_batch([asks[index] for index in batch], [sized[index] for index in batch])
-                pictures |= dict(zip(batch, made, strict=True))
-        return [pictures[index] for index in range(len(asks))]
+                made |= dict(zip(batch, self._edit_batch([asks[index] for index in batch], size), strict=True))
+        return [made[index] for index in range(len(asks))]
 
-    def _edit_batch(self, asks: list[Ask], pictures: Pictures) -> Pictures:
-        """Pictures of one size. One question is asked as one, for pipelines that take a list as several pictures of
-        one edit (Qwen-Image-Edit-2509)."""
-        width, height = pictures[0].size
+    def _edit_batch(self, asks: list[Ask], size: tuple[int, int]) -> Pictures:
+        """One question is asked as one, for pipelines that take a list as several pictures of one edit
+        (Qwen-Image-Edit-2509)."""
+        width, height = size
+        pictures = [self._sized(ask.image) for ask in asks]
+        if not self.resizes:
+            pictures = [_resized(picture, size) for picture in pictures]
         arguments: dict[str, Any] = {
             "image": pictures, "prompt": [ask.instruction for ask in asks],
             "generator": noise_generators([ask.seed for ask in asks]),
         }  # fmt: skip
-        arguments |= {mask: [Image.new("L", (width, height), 255)] * len(asks) for mask in MASKS
-                      if mask in self.parameters}  # fmt: skip
+        for mask in self.parameters.keys() & MASKS:
+            arguments[mask] = [Image.new("L", picture.size, 255) for picture in pictures]
         if len(asks) == 1:
             arguments = {key: value[0] for key, value in arguments.items()}
         if {"height", "width"} <= self.parameters.keys():
             arguments |= {"height": height, "width": width}
         arguments |= self._arguments()
+        if "max_area" in self.parameters:
+            arguments["max_area"] = width * height  # else Kontext rounds the size that it is told once more
         if len(asks) > 1 and "negative_prompt" in arguments:
             arguments["negative_prompt"] = [arguments["negative_prompt"]] * len(asks)
         self.pipeline.scheduler = self._scheduler()
@@ -215,7 +221,8 @@ class Pipeline:
         if upcast:
             vae.float()  # SDXL's own overflows, and so the pipeline does the same
         for picture in pictures:
-            x = to_tensor(self._sized(picture))[None].to(self.pipeline._execution_device, vae.dtype)
+            x = to_tensor(_resized(self._sized(picture), self._size(picture)))[None]
+            x = x.to(self.pipeline._execution_device, vae.dtype)
             if "z_dim" in vae.config:
                 y = vae.decode(vae.encode(x[:, :, None]).latent_dist.mode()).sample[:, :, 0]
             else:
@@ -258,13 +265,15 @@ class Pipeline:
         return int(self.pipeline.vae_scale_factor) * halved
 
     def _sized(self, picture: Image.Image) -> Image.Image:
-        """As the pipeline is given it."""
-        side, lanczos = self.sampling.size, Image.Resampling.LANCZOS
-        if side is not None:
-            picture = picture if picture.size == (side, side) else picture.resize((side, side), lanczos)
-        if side is None or not self.two_scales:
-            size = working_size(picture.size, self._side(), self._multiple())
-            picture = picture if picture.size == size else picture.resize(size, lanczos)
-        return picture
+        side = self.sampling.size
+        return picture if side is None else _resized(picture, (side, side))
+
+    def _size(self, picture: Image.Image) -> tuple[int, int]:
+        """(width, height) that it works in for this picture."""
+        size = self._sized(picture).size
+        given = self.two_scales and self.sampling.size is not None
+        return size if given else working_size(size, self._side(), self._multiple())
 
 
+def _resized(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS)

@@ -24,10 +24,10 @@ from uip2p.errors import UserError
 from uip2p.evaluate.editors import Editor
 from uip2p.evaluate.plots import changes
 from uip2p.evaluate.runs import Run, row_folder
-from uip2p.evaluate.statistics import Difference, said
+from uip2p.evaluate.statistics import Difference
 from uip2p.evaluate.suites import Published, Row
 from uip2p.evaluate.suites.on import OnAnother, add_on, build_on, like
-from uip2p.evaluate.tables import FIGURES, differences, heading
+from uip2p.evaluate.tables import FIGURES, difference_cell, differences, heading
 from uip2p.images import write_atomic
 
 GROUP = "single-turn"
@@ -69,10 +69,10 @@ class Ablation(OnAnother):
         """ablation.md and ablation.png, of each group of turns."""
         paths, text = [], ["# What each loss adds", ""]
         for group in run.groups():
-            steps = consecutive(run, group)
-            text += report(group, steps)
+            steps, theirs = consecutive(run, group), published_changes(run, group)
+            text += report(group, steps, theirs)
             file = "ablation.png" if len(run.groups()) == 1 else f"ablation-{row_folder(group)}.png"
-            paths.append(changes(steps, published_changes(run) if group == GROUP else {}, run.folder / file))
+            paths.append(changes(steps, theirs, run.folder / file))
         text += [NOTES, ""]
         return [write_atomic(run.folder / "ablation.md", "\n".join(text).encode()), *paths]
 
@@ -80,7 +80,8 @@ class Ablation(OnAnother):
 NOTES = (
     "Differences of the row to the one before on the same edits, with 95 % intervals; *inside the noise*: 0 is a good "
     "guess too. L1, L2, CLIP-I and DINO also reward doing less: read them beside the direction and the row copy-input "
-    "of table.md. Each row is one training run: what another training seed would do is not in these intervals."
+    "of table.md. Published: photographs of MagicBrush, CLIP ViT-B/32, so that elsewhere only signs compare. Each row "
+    "is one training run: what another training seed would do is not in these intervals."
 )
 
 
@@ -90,20 +91,25 @@ def consecutive(run: Run, group: str) -> dict[str, dict[str, Difference]]:
     return {f"{a} → {b}": differences(run, b, a, group) for a, b in pairwise(names)}
 
 
-def published_changes(run: Run) -> dict[str, dict[str, float]]:
-    """The same of the published rows, where two that follow one another are called as two of the run's."""
-    rows = {row["name"]: row["figures"] for row in run.info["published"]}
+def published_changes(run: Run, group: str) -> dict[str, dict[str, float]]:
+    """The same of the published rows of the group; it stands beside ours where the rows are called alike."""
+    rows = {row["name"]: row["figures"] for row in run.info["published"] if row["group"] == group}
     return {
         f"{a} → {b}": {figure: rows[b][figure] - rows[a][figure] for figure in rows[b]} for a, b in pairwise(rows)
     }
 
 
-def report(group: str, steps: Mapping[str, Mapping[str, Difference]]) -> list[str]:
-    """A table of the differences and a sentence a step, in Markdown."""
+def report(
+    group: str, steps: Mapping[str, Mapping[str, Difference]], published: Mapping[str, Mapping[str, float]]
+) -> list[str]:
+    """A table of the differences, the published ones above ours, and a sentence a step, in Markdown."""
     figures = [name for name in FIGURES if any(name in found for found in steps.values())]
     lines = [f"## {group}", "", f"| | {' | '.join(map(heading, figures))} |", "|---|" + "---|" * len(figures)]
     for step, found in steps.items():
-        lines.append(f"| {step} | {' | '.join(_said(figure, found.get(figure)) for figure in figures)} |")
+        if step in published:
+            cells = [f"{published[step][name]:+.3f}" if name in published[step] else "–" for name in figures]
+            lines.append(f"| *{step} (published)* | {' | '.join(cells)} |")
+        lines.append(f"| {step} | {' | '.join(_cell(figure, found.get(figure)) for figure in figures)} |")
     return [*lines, "", *(f"- **{step}**: {verdict(found)}" for step, found in steps.items()), ""]
 
 
@@ -115,8 +121,8 @@ def verdict(found: Mapping[str, Difference]) -> str:
         return f"{lacking} was not measured, so nothing can be said of the trade."
     kept, lost, noise = ([FIGURES[name][0] for name, gain in gains.items() if gain == sign] for sign in (1, -1, 0))
     followed = _gain(FOLLOWED, found[FOLLOWED])
-    said = [{1: "CLIP-T rises", -1: "CLIP-T falls", 0: "CLIP-T stays inside the noise"}[followed]]
-    for what, names in (("better", kept), ("worse", lost), ("inside the noise", noise)):
+    said = [{1: "CLIP-T rises", -1: "CLIP-T falls", 0: "the change of CLIP-T is inside the noise"}[followed]]
+    for what, names in (("better kept", kept), ("worse kept", lost), ("kept alike, inside the noise", noise)):
         said += [f"{what}: {', '.join(names)}"] if names else []
     if followed < 0 and kept and not lost:
         end = "It trades CLIP-T for preservation, as in the paper."
@@ -134,5 +140,5 @@ def _gain(figure: str, found: Difference) -> int:
     return 0 if found.noise else (1 if found.mean * FIGURES[figure][2] > 0 else -1)
 
 
-def _said(figure: str, found: Difference | None) -> str:
-    return "–" if found is None else said(found, FIGURES[figure][1])
+def _cell(figure: str, found: Difference | None) -> str:
+    return "–" if found is None else difference_cell(figure, found)

@@ -46,7 +46,7 @@ SAMPLING = Sampling(steps=100, guidance_scale=7.5, scheduler="euler-ancestral", 
 GROUP = "single-turn"
 CLIP = "clip-vit-l"
 QUIRK = "_quirk"  # ends the names of the figures that are computed as the published script does
-TITLES = {"": "pictures in [0, 1], as CLIP expects them", QUIRK: "range quirk: pictures in [−1, 1]"}
+TITLES = {"": "pictures in [0, 1], as CLIP expects them", QUIRK: "pictures in [−1, 1], the published script's quirk"}
 
 # The ends of the curves in UIP2P's figure, read off its plot: (direction, image similarity).
 DIGITISED = {
@@ -232,13 +232,16 @@ class Ip2pCurve(Suite):
 
     def finish(self, run: Run) -> list[Path]:
         """trade-off.png, and its points in trade-off.md."""
-        axes = [(f"direction{end}", f"image_similarity{end}", TITLES[end]) for end in self.encoders]
+        axes = [
+            (f"direction{end}", f"image_similarity{end}", f"{encoder.backbone}; {TITLES[end]}")
+            for end, encoder in self.encoders.items()
+        ]
         plot = trade_off(run, GROUP, axes, DIGITISED, "s_I", run.folder / "trade-off.png")
-        points = points_table(run, [figure for *both, _ in axes for figure in both])
+        points = points_table(run, [figure for *both, _ in axes for figure in both], self.encoders[""].backbone)
         return [plot, write_atomic(run.folder / "trade-off.md", points.encode())]
 
 
-def points_table(run: Run, figures: Sequence[str]) -> str:
+def points_table(run: Run, figures: Sequence[str], backbone: str) -> str:
     """The curve in numbers, as Markdown: published ends, then ours with 95 % intervals."""
     lines = ["| | s_I | " + " | ".join(map(heading, figures)) + " |", "|---|---|" + "---|" * len(figures)]
     for row in run.info["published"]:
@@ -248,11 +251,12 @@ def points_table(run: Run, figures: Sequence[str]) -> str:
         known = run.info["summary"][GROUP][row["name"]]
         scale = "–" if row["x"] is None else f"{row['x']:g}"
         lines.append(f"| {row['model'] or row['name']} | {scale} | {' | '.join(_with(known, f) for f in figures)} |")
-    return "\n".join([*lines, "", NOTES.format(count=f"{len(run.samples):,}"), ""])
+    return "\n".join([*lines, "", NOTES.format(count=f"{len(run.samples):,}", backbone=backbone), ""])
 
 
 NOTES = (
-    "{count} samples; in brackets 95 % intervals as samples are drawn anew. Published: the two ends of each curve are "
+    "{count} samples, measured with {backbone}; in brackets 95 % intervals as samples are drawn anew. Published: CLIP "
+    "ViT-L/14 on the data set's own test samples, with which only the same compares; the two ends of each curve are "
     "all that was read off the plot, and we do not know whether they have the range quirk of InstructPix2Pix's script. "
     "Copying the input stands at direction 0 and image similarity 1."
 )

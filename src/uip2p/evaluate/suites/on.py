@@ -18,6 +18,9 @@ from uip2p.evaluate.suites import SUITES, Suite
 QUESTIONS = ("scenes", "photos", "magicbrush", "ip2p")  # suites whose questions can be asked in another way
 
 
+ON = ("steps", "ablation")  # suites that ask them
+
+
 @dataclass(frozen=True, kw_only=True)
 class OnAnother(Suite):
     """on: whose questions. Its settings are these settings, so that outputs are found again whatever rows are added."""

@@ -99,7 +99,7 @@ def _turns(case: Case) -> tuple[Turn, ...]:
         scored = place == last
         turns.append(Turn(
             key=_key(case, place), instruction=instruction, source=_source(case) if place == 0 else None,
-            before=_source(case), target=_target(case) if scored else None,
+            before=_source(case), target=_target(case),  # of all turns: the rows of ground truth go there at once
             mask=_mask(case) if scored else None,
             caption=case.caption, edited_caption=case.edited_caption, kind=case.kind,
             groups=(case.turns,) if scored else (), about={"instructions": list(case.instructions)},

@@ -64,7 +64,7 @@ class Steps(OnAnother):
         for editor in editors:
             require(editor, "steps")
         return [
-            Row(f"{editor.name}, {count} step{'s' * (count > 1)}", editor.sampled(replace(self.sampling, steps=count)),
+            Row(f"{editor.name}, {_steps(count)}", editor.sampled(replace(self.sampling, steps=count)),
                 editor.name, count)
             for editor in editors
             for count in self.counts
@@ -102,7 +102,7 @@ def pictures(run: Run, model: str, rank_by: str | None) -> Image.Image:
         for row in rows:
             value = float(of_samples(run, row["name"], figure, [turn])[0])
             shown.append(_shown(run.output(row["name"], turn, seed)))
-            labels.append(f"{row['x']:g} steps: {FIGURES[figure][0]} {cell(figure, value)}")
+            labels.append(f"{_steps(row['x'])}: {FIGURES[figure][0]} {cell(figure, value)}")
         if (target := run.picture(turn, "target")) is not None:
             shown.append(_shown(target))
             labels.append("target")
@@ -125,6 +125,10 @@ def ranked(values: dict[str, float], better: int) -> dict[str, str]:
     order = [turn for _, turn in sorted(known)]
     places = {round(share * (len(order) - 1)): rank for rank, share in reversed(RANKS.items())}
     return {rank: order[place] for place, rank in sorted(places.items())}
+
+
+def _steps(count: float) -> str:
+    return f"{count:g} step" + "s" * (count != 1)
 
 
 def _shown(path: Path | None) -> np.ndarray:

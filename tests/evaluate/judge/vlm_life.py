@@ -1,18 +1,15 @@
-"""A run of the suite vlm, here or in a process of its own: python lives.py '{"out": …, …}'."""
+"""A run of the suite vlm, in this process or in one of its own."""
 
 from __future__ import annotations
 
-import json
-import sys
+import multiprocessing
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from uip2p.evaluate.editors.baselines import baseline
-
-from uip2p.errors import UserError
 from uip2p.evaluate.benchmark import shard_of
+from uip2p.evaluate.editors.baselines import baseline
 from uip2p.evaluate.meter import Judged
 from uip2p.evaluate.running import Runner
 from uip2p.evaluate.runs import Run
@@ -40,9 +37,9 @@ def run(out: str | Path, batch_size: int = 4, **options: Any) -> Run | None:
                   "uip2p evaluate", progress=False).run()  # fmt: skip
 
 
-if __name__ == "__main__":
-    given = json.loads(sys.argv[1])
-    try:
-        run(**given | ({"inputs": Path(given["inputs"])} if "inputs" in given else {}))
-    except UserError as error:
-        sys.exit(f"error: {error}")
+def start(out: Path, **options: Any) -> Any:
+    """The same run in a process that may be killed: forked, since it needs no more of torch than small sums, and all of
+    it is imported here."""
+    process = multiprocessing.get_context("fork").Process(target=run, args=(out,), kwargs=options)
+    process.start()
+    return process
