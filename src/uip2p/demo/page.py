@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from uip2p.evaluate.report import COLUMNS, cell
+from uip2p.pages import data_uri, style
 
 INK = "#010203"  # stands for the page's own text colour inside a plot, so that plots follow light and dark
 
@@ -57,12 +57,10 @@ class Demo:
 def image(picture: np.ndarray, alt: str) -> str:
     """uint8 [H, W, 3] -> <img> with the picture inside it: PNG for drawings, JPEG for what is larger."""
     small = picture.shape[1] <= 128
-    buffer = io.BytesIO()
-    kind, style = ("png", ' class="drawn"') if small else ("jpeg", "")
-    Image.fromarray(picture).save(buffer, kind, quality=90)  # PNG has no quality, and is exact
-    data = base64.b64encode(buffer.getvalue()).decode()
+    form, drawn = ("png", ' class="drawn"') if small else ("jpeg", "")
+    data = data_uri(Image.fromarray(picture), form, quality=90)
     height, width = picture.shape[:2]
-    return f'<img{style} src="data:image/{kind};base64,{data}" width="{width}" height="{height}" alt="{escape(alt)}">'
+    return f'<img{drawn} src="{data}" width="{width}" height="{height}" alt="{escape(alt)}">'
 
 
 def figure(picture: np.ndarray, caption: str, alt: str) -> str:
@@ -181,7 +179,7 @@ def html(demo: Demo) -> str:
         if content
     )
     facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in demo.facts.items())
-    return PAGE.format(style=STYLE, body=body, facts=facts)
+    return PAGE.format(style=f"{style()}\n{STYLE}", body=body, facts=facts)
 
 
 def session(turns: Sequence[Shown]) -> str:
@@ -208,28 +206,12 @@ figures below were made on this machine just now.</p></header>
 """
 
 STYLE = """
-:root{--ink:#1d2126;--soft:#59636e;--line:#d9dee3;--page:#fbfbf9;--card:#fff;--mark:#eaf2fb}
-@media (prefers-color-scheme:dark){
-:root{--ink:#e6e8ea;--soft:#9aa4ae;--line:#343b42;--page:#15181b;--card:#1d2125;--mark:#1f2c3a}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--page);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",sans-serif}
-main{max-width:1080px;margin:0 auto;padding:2.5rem 1.25rem}
-h1{font-size:2.1rem;line-height:1.15;margin:0 0 .5rem}h2{font-size:1.35rem;margin:0 0 .25rem}h3{font-size:1rem;margin:0}
-p{max-width:46rem;margin:.25rem 0 1rem}header p{font-size:1.1rem;color:var(--soft)}section{margin-top:2.75rem}
-.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(310px,1fr));gap:1rem}
 .photos{grid-template-columns:repeat(auto-fill,minmax(460px,1fr))}
-@media (max-width:520px){.grid,.photos{grid-template-columns:1fr}}
-article{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:.9rem}
-.said{margin:.1rem 0 .6rem;font-style:italic}.note{margin:.5rem 0 0;font-size:.85rem;color:var(--soft)}
+@media (max-width:520px){.photos{grid-template-columns:1fr}}
+.said{margin:.1rem 0 .6rem;font-style:italic}.note{margin:.5rem 0 0}
 .row{display:grid;grid-template-columns:repeat(3,1fr);gap:.5rem}
 .wide{grid-template-columns:repeat(auto-fit,minmax(140px,1fr));gap:.75rem}
-figure{margin:0}img{display:block;width:100%;height:auto;border-radius:5px}.drawn{image-rendering:pixelated}
-figcaption{font-size:.8rem;line-height:1.3;color:var(--soft);margin-top:.25rem}
-.scroll{overflow-x:auto}.scroll svg{display:block;max-width:100%;height:auto;min-width:560px}
-table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums;margin:.5rem 0 1.25rem;width:100%}
-th,td{text-align:right;padding:.4rem .6rem;border-bottom:1px solid var(--line);white-space:nowrap;font-weight:400}
-th:first-child{text-align:left}thead th{color:var(--soft);font-size:.8rem}
+.scroll svg{display:block;max-width:100%;height:auto;min-width:560px}
+table{margin:.5rem 0 1.25rem}
 tr.mark>*{font-weight:600;background:var(--mark)}
-footer{margin-top:3rem;border-top:1px solid var(--line);padding-top:1rem;color:var(--soft);font-size:.85rem}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;margin:0}dd{margin:0;overflow-wrap:anywhere}
 """.strip()

@@ -86,8 +86,6 @@ def load_run(folder: str | Path) -> Run:
     info = _read_json(folder / RUN)
     if info.get("format") != FORMAT:
         raise UserError(f"{folder / RUN}: format {info.get('format')!r} is not {FORMAT}, which this version reads.")
-    if info.get("state") != "done":
-        raise UserError(f"{folder}: this run is not finished. Go on with: {info.get('command')}")
     samples = {sample["turn"]: sample for sample in _lines(folder / SAMPLES)}
     rows: dict[str, dict[int, dict[str, dict[str, float]]]] = {}
     for entry in info["rows"]:
@@ -96,6 +94,13 @@ def load_run(folder: str | Path) -> Run:
             if line["made"] == entry["made"] and line["seed"] in info["seeds"] and line["turn"] in samples:
                 seeds.setdefault(line["seed"], {})[line["turn"]] = line["figures"]
         rows[entry["name"]] = seeds
+    if info.get("state") != "done":
+        total = len(samples) * len(info["rows"]) * len(info["seeds"])
+        missing = total - sum(len(turns) for seeds in rows.values() for turns in seeds.values())
+        raise UserError(
+            f"{folder}: this run is not finished: {missing} of {total} edits are still to be made and measured. "
+            f"Go on with: {info.get('command') or 'the command that began it'}"
+        )
     return Run(folder, info, samples, rows)
 
 

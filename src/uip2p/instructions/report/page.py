@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import json
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,7 +11,7 @@ from typing import Any
 
 from uip2p.errors import UserError
 from uip2p.instructions.report.numbers import LENGTHS, Numbers, Row, changes, count, pictures_of, shown
-from uip2p.instructions.wording import printable
+from uip2p.pages import data_uri, facts, style
 
 SIDE = 420  # pixels of a picture's longer side
 MOST = 15  # bars of a kind
@@ -38,6 +35,7 @@ def report(out: Path, seed: int = 0, to: Path | None = None, price: Sequence[flo
 def html(numbers: Numbers, pictures: Mapping[int, Any], price: Sequence[float] | None = None) -> str:
     """pictures: row → a path or bytes."""
     import jinja2
+    from markupsafe import Markup
 
     template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
@@ -45,6 +43,7 @@ def html(numbers: Numbers, pictures: Mapping[int, Any], price: Sequence[float] |
     accepted, distinct = numbers.accepted.total(), len(numbers.instructions)
     rejected = counts.proposed - counts.accepted
     return environment.from_string(template).render(
+        style=Markup(style()),
         title=Path(config["source"]["path"]).name or config["source"]["path"],
         writer="the grammar" if config["writer"]["name"] == "grammar" else f"the writer “{config['writer']['name']}”",
         tiles=tiles(numbers, price),
@@ -131,22 +130,4 @@ def thumbnail(picture: Any) -> tuple[str, tuple[int, int]]:
     except UserError:
         return "", (0, 0)
     small.thumbnail((SIDE, SIDE))
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=72)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}", small.size
-
-
-def facts(config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What was asked of the run: config.json, flat."""
-    flat: list[tuple[str, str]] = []
-
-    def walk(table: Mapping[str, Any], prefix: str) -> None:
-        for name, value in table.items():
-            if isinstance(value, Mapping):
-                walk(value, f"{prefix}{name}.")
-            elif value not in ("", [], None):
-                said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-                flat.append((prefix + name, printable(said)))
-
-    walk(config, "")
-    return flat
+    return data_uri(small, "jpeg", quality=72), small.size
