@@ -1,0 +1,67 @@
+"""The figures of a study, from answers as numbers: shares, Bradley–Terry strengths, agreement, and their intervals.
+
+Votes are bool [R, N, M]: rater × item × method, true where the rater chose that method's picture, for one question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import choix
+import krippendorff
+import numpy as np
+
+PRIOR = 0.1  # wins that every pair of methods is given each way, so that who never lost or won has a finite strength
+DRAWS = 1000
+
+Interval = tuple[float, float]
+
+
+def shares(votes: np.ndarray) -> np.ndarray:
+    """Votes bool [R, N, M] -> [M], each method's part of all votes; they sum to 1, as in the paper's table 2."""
+    return votes.sum((0, 1)) / votes.sum()
+
+
+def wins(votes: np.ndarray) -> np.ndarray:
+    """Votes bool [R, N, M] -> [R, M, M]: how often the rater chose the one and, of the same item, not the other.
+
+    Of two that are both chosen, or both not, neither has won."""
+    chosen = votes.astype(np.float64)
+    return np.einsum("rni,rnj->rij", chosen, 1 - chosen)
+
+
+def strengths(wins: np.ndarray) -> np.ndarray:
+    """Wins [M, M] -> θ [M] with mean 0, of the model P(i is chosen over j) = 1 / (1 + exp(θ_j − θ_i)) (Bradley and
+    Terry). The maximum of the likelihood after PRIOR wins each way are added to every pair."""
+    theta = choix.ilsr_pairwise_dense(wins + PRIOR * (1 - np.eye(len(wins))), max_iter=1000)
+    return theta - theta.mean()
+
+
+def intervals(
+    raters: int, figures: Callable[[np.ndarray], np.ndarray], seed: int, draws: int = DRAWS
+) -> list[Interval] | None:
+    """The 95 % bootstrap interval of each figure over raters: what other people would have said of the same edits.
+
+    figures: indices of raters [R], drawn with replacement -> [F]. None with fewer than two raters."""
+    if raters < 2:
+        return None
+    rng = np.random.default_rng(seed)
+    drawn = np.stack([figures(rng.integers(raters, size=raters)) for _ in range(draws)])
+    return [(float(low), float(high)) for low, high in np.percentile(drawn, (2.5, 97.5), axis=0).T]
+
+
+def agreement(votes: np.ndarray) -> float | None:
+    """Krippendorff's α, nominal, of chosen or not chosen: α = 1 − D_o / D_e. Each of the N · M pictures is a unit. D_o
+    is the part of the pairs of raters that differ on the same picture; D_e is that part if the same answers were
+    paired across all pictures. 1: all alike; 0: as chance would have it. None with fewer than two raters."""
+    raters = len(votes)
+    if raters < 2:
+        return None
+    chosen = votes.sum(0).reshape(-1)
+    return float(krippendorff.alpha(
+        value_counts=np.stack([chosen, raters - chosen], axis=1), level_of_measurement="nominal"
+    ))  # fmt: skip
+
+
+def votes_of(chosen: Sequence[Sequence[Sequence[str]]], methods: Sequence[str]) -> np.ndarray:
+    """For each rater and item the methods chosen -> votes bool [R, N, M]."""
+    return np.array([[[method in names for method in methods] for names in items] for items in chosen], dtype=bool)
