@@ -26,8 +26,9 @@ def welcome(study: Study) -> str:
 <p>You will see {_number(count, "picture")}, one after the other. Each was edited by several programs that were given
 the same instruction. For each, we ask two things:</p>
 <ol>{questions}</ol>
-<p>There are no trick questions. Choose what you think is best, even if no picture is perfect. An answer is final once
-you press Next; you cannot go back to it. You may stop at any time, and go on later in this browser.</p>
+<p>Choose what you think is best, even if no picture is perfect. For a few the right choice is plain: they show us that
+people look. An answer is final once you press Next; you cannot go back to it. You may stop at any time, and go on later
+in this browser.</p>
 <p>We store your choices and how many seconds each took, under a random number that this browser keeps. We store nothing
 about you: no name, no address, no date, and nothing about your device. Taking part is voluntary.</p>
 <p class="end"><button type="button" data-begin>Start</button></p></div>"""
@@ -52,7 +53,7 @@ def question(
             f'<img src="pictures/{name}" alt="Edited picture {letter}">{boxes}</figure>'
         )
     asked = "".join(f'<li id="ask-{key}">{escape(text)}</li>' for key, text in QUESTIONS.items())
-    counts = "".join(
+    counts = " ".join(
         f'<span data-count="{key}">Question {place}: <b>0</b> of {CHOICES}</span>'
         for place, key in enumerate(QUESTIONS, 1)
     )

@@ -84,7 +84,7 @@ def _figures(kept: Sequence[Mapping[str, Answer]], items: Sequence[str], questio
     won = wins(votes)
     share, theta = shares(votes), strengths(won.sum(0))
     share_range = intervals(len(votes), lambda index: shares(votes[index]), seed)
-    theta_range = intervals(len(votes), lambda index: strengths(won[index].sum(0)), seed)
+    theta_range = intervals(len(votes), lambda index: strengths(won[index].sum(1)), seed)
     count = votes.sum((0, 1))
     return {
         "agreement": agreement(votes),

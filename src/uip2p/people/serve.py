@@ -116,7 +116,7 @@ def application(study: Study, folder: Path, answers: Answers) -> Any:
     app.mount(f"/{PICTURES}", StaticFiles(directory=folder / PICTURES))
     fonts = ["system-ui", "sans-serif"]
     gr.mount_gradio_app(
-        app, blocks, path="/", footer_links=[], run_history=False, css=page.STYLE, show_error=False, ssr_mode=False,
+        app, blocks, path="/", footer_links=[], run_history=False, head=f"<style>{page.STYLE}</style>", show_error=False, ssr_mode=False,
         pwa=False, mcp_server=False, max_file_size=1, blocked_paths=[str(folder.resolve())],
         theme=gr.themes.Default(font=fonts, font_mono=["monospace"]),
     )  # fmt: skip
