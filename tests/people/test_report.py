@@ -112,7 +112,8 @@ def test_who_is_left_out_and_why(made):
     answers = [
         *answers_of(made, "a" * 32, FIRST), *answers_of(made, "b" * 32, SECOND),
         *answers_of(made, "c" * 32, FIRST, fail=True), *answers_of(made, "d" * 32, FIRST, seconds=1),
-        *answers_of(made, "e" * 32, FIRST, items=made.study.items[:2]), *answers_of(made, "f" * 32, FIRST, seconds=None),
+        *answers_of(made, "e" * 32, FIRST, items=made.study.items[:2]),
+        *answers_of(made, "f" * 32, FIRST, seconds=None),
     ]  # fmt: skip
     result = report(made.study, made.key, answers, Rules())
     assert result["raters"] == 3

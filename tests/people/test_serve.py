@@ -86,7 +86,7 @@ class Rater:
         self.page.on("console", lambda line: self.problems.append(line.text) if line.type == "error" else None)
 
     def open(self) -> None:
-        self.page.goto(self.address)
+        self.page.goto(self.address, wait_until="commit")
 
     def start(self) -> None:
         button = self.page.get_by_role("button", name="Start")
@@ -153,6 +153,7 @@ def test_three_raters_at_once_from_the_first_page_to_the_report(chromium, made, 
         for number in range(1, count + 1):
             for rater in raters:
                 rater.wait(number)
+                assert rater.page.locator("input:checked, input:disabled").count() == 0
             assert phone.width()[0] <= phone.width()[1] == 360
             if number == 1:
                 check_a_question(phone, made)
@@ -237,7 +238,7 @@ def check_doors(address: str, made) -> None:
     """What Gradio could do besides is closed, and no door leads to the key."""
     for path in (
         f"/gradio_api/file={made.key_file}", f"/gradio_api/file={made.folder / 'study.json'}", "/gradio_api/upload",
-        "/pictures/../study.json", "/pictures/%2e%2e/study.json", "/pictures/", "/docs", "/openapi.json",
+        "/pictures/../study.json", "/pictures/%2e%2e/study.json", "/pictures/", "/docs", "/monitoring",
     ):  # fmt: skip
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(f"{address}{path}")
@@ -290,27 +291,46 @@ def test_the_page_believes_no_browser(made, tmp_path):
 
     answers = Answers(tmp_path / "a.sqlite", made.study)
     page = Page(made.study, answers)
-    html, shown, rater = page.begun("Robert'); DROP TABLE answers;--")
+    html, rater = page.begun("Robert'); DROP TABLE answers;--")
     assert len(rater) == 32 and "1 of 4" in html
-    assert page.begun(rater)[2] == rater  # who starts twice stays the same person
-    item = next(item for item in made.study.items if item.id == shown["item"])
+    assert page.begun(rater) == (html, rater)  # who starts twice stays the same person
+    item, following = made.study.order(rater)[:2]
+    assert f'data-item="{item.id}"' in html
     good = {question: list(item.candidates[:2]) for question in QUESTIONS}
     for who, which, what in (
         (None, item.id, good), ("x", item.id, good), (rater, "x", good), (rater, ["x"], good), (rater, item.id, None),
         (rater, item.id, {**good, "match": "ab"}), (rater, item.id, {**good, "match": [1, 2]}),
     ):  # fmt: skip
         with pytest.raises(gr.Error, match="reload"):
-            page.answered(who, shown, which, what)
+            page.answered(who, which, what)
     for wrong in (good["match"][:1], [*item.candidates[:3]], [item.candidates[0]] * 2, [item.input, "study.json"]):
-        html, still = page.answered(rater, shown, item.id, {**good, "match": wrong})
+        html = page.answered(rater, item.id, {**good, "match": wrong})
         assert 'role="alert">Please choose' in html or "another study" in html
-        assert still == shown and "1 of 4" in html
+        assert f'data-item="{item.id}"' in html
     assert answers.all() == []
-    html, after = page.answered(rater, None, item.id, good)  # the server was started anew meanwhile
-    assert "2 of 4" in html and after["item"] != item.id and answers.all()[0].seconds is None
-    page.answered(rater, shown, item.id, {**good, "match": list(item.candidates[2:4])})  # a second tab
+    html = Page(made.study, answers).answered(rater, item.id, good)  # the server was started anew meanwhile
+    assert "2 of 4" in html and f'data-item="{following.id}"' in html and answers.all()[0].seconds is None
+    page.answered(rater, item.id, {**good, "match": list(item.candidates[2:4])})  # a second tab
     assert answers.all()[0].choices["match"] == frozenset(item.candidates[:2])
-    assert "2 of 4" in page.opened(rater)[0] and "Start" in page.opened("f" * 32)[0]
+    assert "2 of 4" in page.opened(rater) and "Start" in page.opened("f" * 32)
+
+
+def test_the_clock_runs_from_the_first_sight_of_an_item(made, tmp_path, monkeypatch):
+    from uip2p.people import serve
+
+    now = [1000.0]
+    monkeypatch.setattr(serve.time, "monotonic", lambda: now[0])
+    answers = Answers(tmp_path / "a.sqlite", made.study)
+    page = serve.Page(made.study, answers)
+    _, rater = page.begun(None)
+    for item, waits in zip(made.study.order(rater), ((3.6,), (2, 5), (0.2,), (60,)), strict=True):
+        for wait in waits:
+            now[0] += wait
+            page.opened(rater)  # a reload
+        html = page.answered(rater, item.id, {question: list(item.candidates[:2]) for question in QUESTIONS})
+    assert "Thank you" in html
+    seconds = {answer.item: answer.seconds for answer in answers.all()}
+    assert [seconds[item.id] for item in made.study.order(rater)] == [4, 7, 0, 60]
 
 
 def test_what_cannot_be_stored_is_told_and_the_choices_stay(made, tmp_path, monkeypatch, capsys):
@@ -320,14 +340,14 @@ def test_what_cannot_be_stored_is_told_and_the_choices_stay(made, tmp_path, monk
 
     answers = Answers(tmp_path / "a.sqlite", made.study)
     page = Page(made.study, answers)
-    _, shown, rater = page.begun(None)
-    item = next(item for item in made.study.items if item.id == shown["item"])
+    _, rater = page.begun(None)
+    item = made.study.order(rater)[0]
     wanted = {question: list(item.candidates[:2]) for question in QUESTIONS}
     monkeypatch.setattr(store, "WAIT", 0.2)
     with closing(sqlite3.connect(answers.path, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
-        html, still = page.answered(rater, shown, item.id, wanted)
+        html = page.answered(rater, item.id, wanted)
         holder.execute("ROLLBACK")
-    assert "could not be stored" in html and html.count(" checked") == 4 and still == shown
+    assert "could not be stored" in html and html.count(" checked") == 4 and f'data-item="{item.id}"' in html
     assert "locked" in capsys.readouterr().err
-    assert "2 of 4" in page.answered(rater, shown, item.id, wanted)[0]
+    assert "2 of 4" in page.answered(rater, item.id, wanted)

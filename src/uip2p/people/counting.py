@@ -17,7 +17,7 @@ Interval = tuple[float, float]
 
 
 def shares(votes: np.ndarray) -> np.ndarray:
-    """Votes bool [..., R, N, M] -> [..., M], each method's part of all votes; they sum to 1, as in the paper's table."""
+    """Votes bool [..., R, N, M] -> [..., M], each method's part of all votes; they sum to 1, as in the paper."""
     counts = votes.sum((-3, -2))
     return counts / counts.sum(-1, keepdims=True)
 

@@ -15,6 +15,7 @@ from uip2p.people.study import CHOICES, QUESTIONS, Item, Study
 SHORT = {"match": "Matches best", "preserve": "Preserves best"}  # on the boxes; the questions stand above
 STYLE = files("uip2p.people").joinpath("page.css").read_text(encoding="utf-8")
 SCRIPT = files("uip2p.people").joinpath("page.js").read_text(encoding="utf-8")
+NOTHING: Mapping[str, Sequence[str]] = {}
 LOADING = '<div class="study"><p>Loading …</p></div>'
 
 
@@ -35,10 +36,9 @@ about you: no name, no address, no date, and nothing about your device. Taking p
 
 
 def question(
-    study: Study, rater: str, item: Item, done: int, chosen: Mapping[str, Sequence[str]] | None = None, message: str = ""
+    study: Study, rater: str, item: Item, done: int, chosen: Mapping[str, Sequence[str]] = NOTHING, message: str = ""
 ) -> str:
     """One item. done: items answered before. chosen, message: what was chosen and what is wrong with it."""
-    chosen = chosen or {}
     number, count = done + 1, len(study.items)
     cards = []
     for letter, name in zip(ascii_uppercase, study.candidates(rater, item), strict=False):
@@ -57,7 +57,8 @@ def question(
         f'<span data-count="{key}">Question {place}: <b>0</b> of {CHOICES}</span>'
         for place, key in enumerate(QUESTIONS, 1)
     )
-    return f"""<form class="study" data-item="{item.id}" data-choices="{CHOICES}" novalidate>
+    # Gradio patches the page in place, and would keep ticks and old pictures; a tag of another name it replaces whole.
+    return f"""<item-{item.id}><form class="study" data-item="{item.id}" data-choices="{CHOICES}" novalidate>
 <p class="progress"><span>{number} of {count}</span>
 <progress value="{done}" max="{count}" aria-label="{done} of {count} answered"></progress></p>
 <div class="given"><img src="pictures/{item.input}" alt="Picture before the edit">
@@ -65,7 +66,7 @@ def question(
 <ol>{asked}</ol>
 <div class="cards">{"".join(cards)}</div>
 <div class="end"><p class="message" role="alert">{escape(message)}</p><p class="counts" role="status">{counts}</p>
-<button type="submit">Next</button></div></form>"""
+<button type="submit">Next</button></div></form></item-{item.id}>"""
 
 
 def thanks(study: Study) -> str:

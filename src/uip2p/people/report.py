@@ -122,9 +122,10 @@ def markdown(result: Mapping[str, Any]) -> str:
             lines.append(f"| {name} (published only) | – | – | – | – | {_published(row)} |")
     lines += [
         "",
-        "Published: arXiv 2412.15216, table 2 (52 people, 15 edits, 6 methods). Other people, other pictures: shares of "
-        "a study with another number of methods do not compare.",
-        f"Shares are of all votes for a question. Strengths are Bradley–Terry, θ with mean 0: each chosen picture beats "
+        "Published: arXiv 2412.15216, table 2 (52 people, 15 edits, 6 methods). Other people, other pictures: shares "
+        "of a study with another number of methods do not compare.",
+        "",
+        "Shares are of all votes for a question. Strengths are Bradley–Terry, θ with mean 0: each chosen picture beats "
         f"each one that was not chosen with it; a method is chosen over another with odds exp(θ₁ − θ₂). Every pair of "
         f"methods is given {result['prior']:g} wins each way. In brackets: 95 % bootstrap intervals over raters "
         f"({result['bootstrap']['draws']} draws), so of other people on the same edits; none for a single rater.",

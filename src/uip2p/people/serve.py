@@ -36,7 +36,6 @@ HEADERS = {
 }
 # What Gradio offers besides and a study has no use for: uploads, files of the disk, fetching for others.
 CLOSED = ("/gradio_api/upload", "/gradio_api/file", "/gradio_api/proxy", "/gradio_api/stream", "/monitoring", "/docs")
-Shown = dict[str, Any]  # what this tab sees, and since when: {"item": id, "since": seconds of the monotonic clock}
 
 
 class Page:
@@ -45,24 +44,24 @@ class Page:
     def __init__(self, study: Study, answers: Answers):
         self.study, self.answers = study, answers
         self.items = {item.id: item for item in study.items}
+        self.seen: dict[str, tuple[str, float]] = {}  # rater → the item they see, and since when (monotonic clock)
 
-    def opened(self, rater: Any) -> tuple[str, Shown | None]:
+    def opened(self, rater: Any) -> str:
         """Whoever has answered goes on where they stopped; anybody else is welcomed."""
-        if known(rater) and self.answers.answered(rater):
-            return self.next(rater)
-        return page.welcome(self.study), None
+        return self.next(rater) if known(rater) and self.answers.answered(rater) else page.welcome(self.study)
 
-    def begun(self, rater: Any) -> tuple[str, Shown | None, str]:
+    def begun(self, rater: Any) -> tuple[str, str]:
         """Only now does the browser get its number to keep."""
         rater = rater if known(rater) else secrets.token_hex(16)
-        return (*self.next(rater), rater)
+        return self.next(rater), rater
 
-    def answered(self, rater: Any, shown: Shown | None, item_id: Any, choices: Any) -> tuple[str, Shown | None]:
+    def answered(self, rater: Any, item_id: Any, choices: Any) -> str:
         """Stores the answer, and shows the next item; or the same one with what is wrong. Trusts no browser."""
         item = self.items.get(item_id) if isinstance(item_id, str) else None
         if item is None or not known(rater) or not _readable(choices):
             raise gr.Error("This page is not of this study. Please reload it.", print_exception=False)
-        seconds = round(time.monotonic() - shown["since"]) if shown and shown["item"] == item.id else None
+        seen, since = self.seen.get(rater, ("", 0.0))
+        seconds = round(time.monotonic() - since) if seen == item.id else None
         message = fault(item, choices)
         if not message:
             try:
@@ -72,16 +71,18 @@ class Page:
                 message = "Your answer could not be stored. Please press Next again."
         if message:
             done = len(self.answers.answered(rater))
-            return page.question(self.study, rater, item, done, choices, message), shown
+            return page.question(self.study, rater, item, done, choices, message)
         return self.next(rater)
 
-    def next(self, rater: str) -> tuple[str, Shown | None]:
+    def next(self, rater: str) -> str:
         answered = self.answers.answered(rater)
         item: Item | None = next((item for item in self.study.order(rater) if item.id not in answered), None)
         if item is None:
-            return page.thanks(self.study), None
-        html = page.question(self.study, rater, item, len(answered))
-        return html, {"item": item.id, "since": time.monotonic()}
+            self.seen.pop(rater, None)
+            return page.thanks(self.study)
+        if self.seen.get(rater, ("",))[0] != item.id:  # a reload does not start the clock anew
+            self.seen[rater] = item.id, time.monotonic()
+        return page.question(self.study, rater, item, len(answered))
 
 
 def known(rater: Any) -> bool:
@@ -99,26 +100,25 @@ def application(study: Study, folder: Path, answers: Answers) -> Any:
     """The ASGI application."""
     asked = Page(study, answers)
 
-    def answer(rater: Any, shown: Shown | None, event: gr.EventData) -> tuple[str, Shown | None]:
+    def answer(rater: Any, event: gr.EventData) -> str:
         data = event._data if isinstance(event._data, dict) else {}
-        return asked.answered(rater, shown, data.get("item"), data.get("choices"))
+        return asked.answered(rater, data.get("item"), data.get("choices"))
 
     with gr.Blocks(title="Which edits are best?", analytics_enabled=False) as blocks:
         rater = gr.BrowserState(None, storage_key=f"study-{study.id}", secret=study.id)
-        shown = gr.State(None)
         view = gr.HTML(page.LOADING, js_on_load=page.SCRIPT, apply_default_css=False)
         quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        blocks.load(asked.opened, rater, [view, shown], **quiet)
-        view.begin(asked.begun, rater, [view, shown, rater], **quiet)
-        view.answer(answer, [rater, shown], [view, shown], **quiet)
+        blocks.load(asked.opened, rater, view, **quiet)
+        view.begin(asked.begun, rater, [view, rater], **quiet)
+        view.answer(answer, rater, view, **quiet)
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.mount(f"/{PICTURES}", StaticFiles(directory=folder / PICTURES))
     fonts = ["system-ui", "sans-serif"]
     gr.mount_gradio_app(
-        app, blocks, path="/", footer_links=[], run_history=False, head=f"<style>{page.STYLE}</style>", show_error=False, ssr_mode=False,
-        pwa=False, mcp_server=False, max_file_size=1, blocked_paths=[str(folder.resolve())],
-        theme=gr.themes.Default(font=fonts, font_mono=["monospace"]),
+        app, blocks, path="/", head=f"<style>{page.STYLE}</style>", footer_links=[], run_history=False,
+        show_error=False, ssr_mode=False, pwa=False, mcp_server=False, max_file_size=1,
+        blocked_paths=[str(folder.resolve())], theme=gr.themes.Default(font=fonts, font_mono=["monospace"]),
     )  # fmt: skip
     return _guarded(app)
 
@@ -147,12 +147,12 @@ def serve(study: Study, folder: Path, answers: Answers, host: str, port: int) ->
     try:
         listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise UserError(f"--host {host} --port {port}: cannot listen there ({error.strerror}). Take another.") from None
+        raise UserError(f"--host {host} --port {port}: cannot listen there ({os.strerror(error.errno) if error.errno and error.errno > 0 else error}). Take another.") from None
     with listening:
         app = application(study, folder, answers)
         # No access log: it would have addresses.
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5
+            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2
         )
         shown = f"[{host}]" if ":" in host else host
         print(f"http://{shown}:{listening.getsockname()[1]} asks {len(study.items)} items. Ctrl-C stops.", flush=True)
