@@ -4,9 +4,9 @@ All that the raters do is in `Rater`; the figures of the report are recomputed f
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
+from uip2p.errors import UserError
 from uip2p.people.answers import Answers
 from uip2p.people.counting import PRIOR
 from uip2p.people.report import Rules, report
@@ -52,12 +53,16 @@ TASTES = [  # rater → question → methods, the best first
 def server(made, answers: Path) -> Iterator[str]:
     """The address of `study serve`, which is stopped by SIGTERM at the end and has to end well."""
     command = [sys.executable, "-c", SERVE, str(made.folder), "--port", "0", "--answers", str(answers)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ}) as process:
+    with (
+        open(answers.with_suffix(".log"), "w+") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
         try:
             yield process.stdout.readline().split()[0]
             process.send_signal(signal.SIGTERM)
             told = process.communicate(timeout=30)[0]
-            assert process.returncode == 0 and "Stopped." in told
+            log.seek(0)
+            assert (process.returncode, log.read()) == (0, "") and "Stopped." in told
         finally:
             process.kill()
 
@@ -181,7 +186,8 @@ def test_three_raters_at_once_from_the_first_page_to_the_report(chromium, made, 
             }
             assert rater.problems == []
             assert rater.page.context.cookies() == []
-            rater.page.context.close()
+    for rater in raters:  # only now: an open page does not keep the server from its end
+        rater.page.context.close()
 
     stored = Answers(file, made.study, create=False).all()
     assert len(stored) == 3 * count and all(answer.seconds is not None for answer in stored)
@@ -281,6 +287,13 @@ def check_report(made, stored, raters) -> None:
         differ = np.mean([a != b for unit in units for a, b in combinations(unit, 2)])
         by_chance = np.mean([a != b for a, b in combinations([answer for unit in units for answer in unit], 2)])
         assert figures["agreement"] == pytest.approx(1 - differ / by_chance)
+
+
+def test_a_port_that_is_taken_is_said(made, tmp_path):
+    from uip2p.people.serve import serve
+
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UserError, match="Address already in use"):
+        serve(made.study, made.folder, Answers(tmp_path / "a", made.study), "127.0.0.1", taken.getsockname()[1])
 
 
 def test_the_page_believes_no_browser(made, tmp_path):

@@ -147,7 +147,8 @@ def serve(study: Study, folder: Path, answers: Answers, host: str, port: int) ->
     try:
         listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise UserError(f"--host {host} --port {port}: cannot listen there ({os.strerror(error.errno) if error.errno and error.errno > 0 else error}). Take another.") from None
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise UserError(f"--host {host} --port {port}: cannot listen there ({why}). Take another.") from None
     with listening:
         app = application(study, folder, answers)
         # No access log: it would have addresses.
