@@ -6,9 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import krippendorff
 import numpy as np
 from scipy.special import expit
+
+from uip2p.errors import UserError
+
+try:
+    import krippendorff
+except ImportError as error:
+    raise UserError(f"the report needs krippendorff ({error}). Install it: pip install 'uip2p[ui]'") from None
 
 PRIOR = 0.1  # wins that every pair of methods is given each way, so that who never lost or won has a finite strength
 DRAWS = 2000
