@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +23,7 @@ from uip2p.errors import UserError
 from uip2p.evaluate.asking import Ask, Sampling
 from uip2p.evaluate.editors import Editor, open_editor, parse_spec, require, split_options
 from uip2p.evaluate.editors.pipelines import Pipeline
+from uip2p.evaluate.rows import fingerprint
 from uip2p.images import to_tensor, to_uint8
 
 QUICK = Sampling(steps=2, guidance_scale=3.0, image_guidance_scale=1.5)
@@ -267,6 +271,24 @@ def test_what_cannot_be_loaded(tiny_copy):
     (tiny_copy / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"\0" * 100)
     with pytest.raises(UserError, match="cannot be loaded by diffusers"):
         open_editor(f"diffusers:{tiny_copy}")
+
+
+@pytest.mark.slow
+def test_a_hub_id_is_known_by_its_commit(tiny_folder, tmp_path):
+    commit, cache = "0123456789abcdef" * 2 + "01234567", tmp_path / "models--someone--painter"
+    shutil.copytree(tiny_folder, cache / "snapshots" / commit)
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text(commit)
+    code = "from uip2p.evaluate.editors import open_editor; print(open_editor({!r}).describe()['model'])"
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", code.format(spec)], env=os.environ | {"HF_HUB_CACHE": str(tmp_path)},
+            capture_output=True, text=True, check=True,
+        ).stdout.strip()
+        for spec in ("diffusers:someone/painter", "diffusers:someone/painter@main", "someone/painter")
+    ]  # fmt: skip
+    assert said[:2] == [f"someone/painter@{commit}"] * 2
+    assert said[2] == f"someone/painter@{fingerprint(tiny_folder)}"
 
 
 def test_weights_with_a_hole_are_not_filled_by_chance(tiny_copy):
