@@ -78,6 +78,14 @@ def test_outputs_made_elsewhere_stand_in_the_same_table(run, tmp_path):
     assert load_run(tmp_path / "run").rows["theirs"] == run.rows["ours"]
 
 
+def test_outputs_that_are_missing_are_said_before_anything_is_done(run, tmp_path, capsys):
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some/color-0.png").write_bytes(run.output("ours", "color-0").read_bytes())
+    options = ["--seed", "4", "--count", "9", "--sessions", "1", "--out", str(tmp_path / "run")]
+    assert "11 of 12 outputs are missing" in said(capsys, *options, "--model", f"folder:{tmp_path / 'some'}")
+    assert not (tmp_path / "run").exists()
+
+
 def test_options_that_would_be_ignored_are_errors(capsys, tmp_path):
     out = str(tmp_path / "run")
     assert "--shard is for a run's folder" in said(capsys, "--shard", "0/2")

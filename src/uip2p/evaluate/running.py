@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from uip2p.errors import UserError
 from uip2p.evaluate.asking import Ask, Picture, Session, Turn, open_picture
+from uip2p.evaluate.editors import Finite
 from uip2p.evaluate.meter import Judged, Meter
 from uip2p.evaluate.rows import append_rows, commit, digest, machine, noise_seed, versions
 from uip2p.evaluate.runs import FORMAT, RUN, SAMPLES, TABLE, Run, output_path, read_journals, row_folder
@@ -74,6 +75,9 @@ class Runner:
 
     def run(self) -> Run | None:
         """Edits, measures and sums up; None where other shards have not finished, after saying so."""
+        keys = [turn.key for session in self._mine() for turn in session.turns]
+        for editor in (row.editor for row in self.rows if isinstance(row.editor, Finite)):
+            editor.check((key, seed) for seed in self.seeds for key in keys)
         self._begin()
         for row in self.rows:
             for seed in self.seeds:

@@ -13,6 +13,7 @@ import vlm_life
 from endpoints import completion, serve
 from looking import instruction_of, look, make_inputs, make_outputs, pictures_of
 
+from uip2p.cli import main
 from uip2p.errors import UserError
 from uip2p.evaluate.runs import load_run
 
@@ -58,6 +59,17 @@ def test_any_folder_of_edits(data, tmp_path, capsys):
     found = json.loads((tmp_path / "out" / "judge.json").read_text())
     assert found["rows"]["half"] == {"edits": COUNT, "judged": COUNT, "unanswered": 0}
     assert found["judge"]["model"] == "eye" and "FIRM" in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_from_the_command_line(data, tmp_path, capsys):
+    folder = data.parent.parent
+    with serve(sees) as server:
+        asked = ["evaluate", "--suite", "vlm", "--edits", f"half={folder / 'half'}", "--inputs", str(data),
+                 "--vlm-model", "eye", "--vlm-url", server.base_url, "--vlm", "concurrency=3"]  # fmt: skip
+        assert main([*asked, "--out", str(tmp_path / "out")]) == 0
+    run = load_run(tmp_path / "out")
+    assert list(run.rows) == ["copy-input", "half"] and mean(run, "half", "execution") == 0.5
+    assert "judge eye" in capsys.readouterr().out
 
 
 def test_a_second_run_asks_nothing(data, tmp_path):

@@ -13,7 +13,7 @@ OPTIONS are the adapter's own, `name=value` joined by `&`: "diffusers:black-fore
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import parse_qsl
@@ -69,6 +69,15 @@ class Editor(Protocol):
     def round_trip(self) -> RoundTrip | None:
         """Its autoencoder alone: encoded to the mode and decoded, at the size that `edit` works in; None: it has none
         that we can reach."""
+        ...
+
+
+@runtime_checkable
+class Finite(Protocol):
+    """An editor that has its answers already, and so can say before a run begins which it lacks."""
+
+    def check(self, wanted: Iterable[tuple[str, int]]) -> None:
+        """wanted: (key of a turn, seed of the run). UserError: answers that are not there, all of them counted."""
         ...
 
 
