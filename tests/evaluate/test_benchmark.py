@@ -38,6 +38,8 @@ def test_a_run_of_scenes_is_what_the_quick_figures_say(run):
     assert [sample["case"].partition("/")[0] for sample in ours] == [sample["case"] for sample in quick["samples"]]
     for one, other in zip(ours, quick["samples"], strict=True):
         for row, figures in other["rows"].items():
+            if row == "round trip" and one["turns"] == "three-turn":
+                continue  # here through the autoencoder at every turn, as an editor goes; there once
             assert one["rows"][row] == pytest.approx(figures, rel=1e-3, abs=1e-3), (other["case"], row)
     assert summarise(ours).keys() == quick["summary"].keys()
 
