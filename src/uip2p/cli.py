@@ -17,6 +17,7 @@ VERBS = {
     "evaluate": ("uip2p.evaluate.command", "score a model against exact ground truth"),
     "export": ("uip2p.models.command", "write an editor in the form that another program takes"),
     "scenes": ("uip2p.scenes.command", "draw pictures of the miniature world with edits and exact answers"),
+    "study": ("uip2p.people.command", "ask people: make, serve and count a study of edits"),
     "report": ("uip2p.report.command", "one page of everything that runs have measured, with their pictures"),
     "demo": ("uip2p.demo.command", "see everything work in four minutes, on any laptop"),
 }

@@ -10,24 +10,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from uip2p.compare.tables import heading
-
-# Okabe and Ito's colours, told apart by colour-blind people too; yellow is left out, as it is faint on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-LINES, MARKERS = ("-", "--", ":", "-."), ("o", "s", "^", "D", "v", "P", "X")
+from uip2p.evaluate.plots import style
 
 Row = Mapping[str, Any]  # of results.json
-
-
-def style(number: int) -> dict[str, Any]:
-    """Of the comparison's row of that number."""
-    return {
-        "color": COLOURS[number % len(COLOURS)],
-        "linestyle": LINES[number // len(COLOURS) % len(LINES)],
-        "marker": MARKERS[number % len(MARKERS)],
-        "markersize": 5,
-        "linewidth": 1.6,
-        "capsize": 2,
-    }
 
 
 def draw(results: Mapping[str, Any], names: Sequence[str], folder: Path) -> list[Path]:

@@ -233,7 +233,7 @@ def add_arguments(group: Any) -> None:
     add = group.add_argument
     suppressed: dict[str, Any] = {"default": argparse.SUPPRESS}
     add("--metrics", metavar="A,B,…", **suppressed,
-        help=f"which figures, of {', '.join(FIGURES)} (default: the suite's, and lpips where --lpips is given)")
+        help=f"which figures, of {', '.join(FIGURES)} (default: the suite's, and lpips and dino where named)")
     add("--clip", metavar="ID|FOLDER", **suppressed,
         help=f"CLIP in transformers' layout, or 'mini', the shipped judge (default: the suite's, else {hub.CLIP_B})")
     add("--clip-preprocessing", choices=tuple(PREPROCESSING), **suppressed,
@@ -285,17 +285,17 @@ def build_meter(
 
 
 def _figures(args: argparse.Namespace, default: Sequence[str]) -> list[str]:
-    """--metrics; else the suite's, and those whose weights are named."""
-    named = {"clip": CLIP, "clip_preprocessing": CLIP, "dino": ("dino",), "lpips": ("lpips",)}
-    given = {option: of for option, of in named.items() if hasattr(args, option)}
+    """--metrics; else the suite's, and dino and lpips where their weights are named. Naming a CLIP adds nothing: some
+    suites have their own figures of it."""
     if not hasattr(args, "metrics"):
-        return list(dict.fromkeys((*default, *(name for of in given.values() for name in of))))
+        return [*default, *(name for name in ("dino", "lpips") if hasattr(args, name) and name not in default)]
     wanted = [name.strip() for name in args.metrics.split(",")]
     for name in wanted:
         if name not in FIGURES:
             raise UserError(f"--metrics {args.metrics}: there is no figure {name!r}: choose from {', '.join(FIGURES)}.")
-    for option, of in given.items():
-        if not set(of) & set(wanted):
+    named = {"clip_preprocessing": CLIP, "dino": ("dino",), "lpips": ("lpips",)}
+    for option, of in named.items():
+        if hasattr(args, option) and not set(of) & set(wanted):
             raise UserError(f"--{option.replace('_', '-')}: --metrics asks for none of {', '.join(of)}. Leave one out.")
     return wanted
 

@@ -105,8 +105,10 @@ def difference_cell(figure: str, found: Difference) -> str:
     if not FIGURES[figure][1].endswith("%"):
         return said(found, places)
     low, high = (None if value is None else 100 * value for value in (found.low, found.high))
-    number, bracket, rest = said(replace(found, mean=100 * found.mean, low=low, high=high), places).partition(" [")
-    return f"{number} points{bracket}{rest}"
+    number, more, rest = said(replace(found, mean=100 * found.mean, low=low, high=high), places).partition(
+        ", " if low is None else " ["
+    )
+    return f"{number} points{more}{rest}"
 
 
 def markdown(run: Run) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -40,7 +42,7 @@ def shrunk(dimensions):
     return lambda area, ratio: dimensions(SMALL**2, ratio)
 
 
-@pytest.fixture(scope="module", params=["kontext", "qwen", "qwen plus"])
+@pytest.fixture(scope="module", params=["kontext", pytest.param("qwen", marks=pytest.mark.slow), "qwen plus"])
 def editor(request, kontext_folder):
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "kontext":
@@ -118,8 +120,12 @@ def test_qwen_at_its_own_area():
     assert editor.edit([Ask("a", picture(1), TEXT, 0)])[0].size == (1024, 1024)
 
 
-def test_qwen_from_a_folder(tmp_path, monkeypatch):
-    pytest.importorskip("torchvision")  # transformers' processor of Qwen2.5-VL wants its part for videos
+@pytest.mark.skipif(find_spec("torchvision") is not None, reason="is about its absence")
+def test_what_qwen_lacks_is_said(tmp_path):
+    """transformers' processor of Qwen2.5-VL wants torchvision for its part for videos."""
     folder = save(build_qwen(QwenImageEditPipeline), tmp_path / "qwen")
-    editor = open_editor(f"diffusers:{folder}")
-    assert editor.describe()["model"].startswith("qwen@")
+    index = json.loads((folder / "model_index.json").read_text())
+    index["processor"] = ["transformers", "Qwen2VLProcessor"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(UserError, match="qwen: its processor needs torchvision"):
+        open_editor(f"diffusers:{folder}")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +23,7 @@ from uip2p.errors import UserError
 from uip2p.evaluate.asking import Ask, Sampling
 from uip2p.evaluate.editors import Editor, open_editor, parse_spec, require, split_options
 from uip2p.evaluate.editors.pipelines import Pipeline
+from uip2p.evaluate.rows import fingerprint
 from uip2p.images import to_tensor, to_uint8
 
 QUICK = Sampling(steps=2, guidance_scale=3.0, image_guidance_scale=1.5)
@@ -32,10 +36,10 @@ def xl_folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=["uip2p", "diffusers", "diffusers, SDXL"])
+@pytest.fixture(scope="module", params=["uip2p", "diffusers", pytest.param("SDXL", marks=pytest.mark.slow)])
 def spec(request, tiny_folder, xl_folder) -> str:
     return {
-        "uip2p": f"{tiny_folder}", "diffusers": f"diffusers:{tiny_folder}", "diffusers, SDXL": f"diffusers:{xl_folder}",
+        "uip2p": f"{tiny_folder}", "diffusers": f"diffusers:{tiny_folder}", "SDXL": f"diffusers:{xl_folder}",
     }[request.param]  # fmt: skip
 
 
@@ -139,8 +143,7 @@ def test_ours_and_diffusers_agree_on_the_shipped_model():
     ours, theirs = open_editor("mini", device="cpu"), open_editor("diffusers:mini", device="cpu")
     own = ours.describe()["sampling"]
     scales = {name: own[name] for name in ("guidance_scale", "image_guidance_scale")}
-    ancestral, ddim = Sampling(2, 3.0, 1.5, "euler-ancestral", 64), Sampling(2, 4.0, 1.0, "ddim")
-    for sampling in (ancestral, ddim, Sampling(3, **scales)):
+    for sampling in (Sampling(2, 3.0, 1.5, "euler-ancestral", 64), Sampling(3, **scales)):
         one, other = ours.sampled(sampling), theirs.sampled(sampling)
         assert one.describe()["sampling"] == other.describe()["sampling"]
         assert furthest(one.edit(asks), other.edit(asks)) <= 2
@@ -162,6 +165,18 @@ def test_ours_takes_options(tiny_folder):
 
 
 # ---- what diffusers has beside ------------------------------------------------------------------------
+
+
+def test_sdxl(xl_folder):
+    """It takes a height and a width. The slow tests ask it all the rest."""
+    editor = open_editor(f"diffusers:{xl_folder}", device="cpu")
+    assert editor.tunable == set(Sampling.__dataclass_fields__)
+    editor, asks = editor.sampled(replace(QUICK, size=16)), three_asks()
+    together = editor.edit(asks)
+    assert {answer.size for answer in together} == {(16, 16)}
+    assert furthest(together[1:], editor.edit(asks[1:])) <= 1
+    assert apart(editor.edit([replace(asks[0], seed=9)])[0], together[0]) > 3
+    assert editor.round_trip()([asks[0].image])[0].size == (16, 16)
 
 
 def test_options_fix_arguments_of_the_call(tiny_folder):
@@ -256,6 +271,24 @@ def test_what_cannot_be_loaded(tiny_copy):
     (tiny_copy / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"\0" * 100)
     with pytest.raises(UserError, match="cannot be loaded by diffusers"):
         open_editor(f"diffusers:{tiny_copy}")
+
+
+@pytest.mark.slow
+def test_a_hub_id_is_known_by_its_commit(tiny_folder, tmp_path):
+    commit, cache = "0123456789abcdef" * 2 + "01234567", tmp_path / "models--someone--painter"
+    shutil.copytree(tiny_folder, cache / "snapshots" / commit)
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text(commit)
+    code = "from uip2p.evaluate.editors import open_editor; print(open_editor({!r}).describe()['model'])"
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", code.format(spec)], env=os.environ | {"HF_HUB_CACHE": str(tmp_path)},
+            capture_output=True, text=True, check=True,
+        ).stdout.strip()
+        for spec in ("diffusers:someone/painter", "diffusers:someone/painter@main", "someone/painter")
+    ]  # fmt: skip
+    assert said[:2] == [f"someone/painter@{commit}"] * 2
+    assert said[2] == f"someone/painter@{fingerprint(tiny_folder)}"
 
 
 def test_weights_with_a_hole_are_not_filled_by_chance(tiny_copy):

@@ -202,3 +202,19 @@ def test_bad_inputs(data, tmp_path):
         fails("row 1: .*9.png is no file", '{"file_name": "9.png", "instruction": "make it red"}')
         fails("'instruction' must be text", '{"file_name": "0.png"}')
         fails("has no rows", "")
+
+
+def test_a_sequence_is_judged_by_all_that_was_asked(data, tmp_path):
+    """Of a session's last turn: from the first picture, by every instruction since."""
+    with serve(sees) as server:
+        vlm_life.run(tmp_path / "run", **options(data, server, "good"))
+        path = tmp_path / "run" / "samples.jsonl"
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        lines[0]["about"]["instructions"] = ["make it blue", "make it red"]
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        before = len(server.requests)
+        again = options(data, server) | {"edits": [str(tmp_path / "run")], "answers": tmp_path / "run"}
+        del again["inputs"]
+        vlm_life.run(tmp_path / "judged", **again)
+    asked = {instruction_of(request) for request in server.requests[before + 1 :]}
+    assert asked == {"make it blue; then make it red"}

@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 
 from uip2p.evaluate.editors import open_editor
+from uip2p.evaluate.editors.baselines import baseline
+from uip2p.evaluate.meter import StandardMeter
 from uip2p.evaluate.running import Runner
 from uip2p.evaluate.suites import Row
 from uip2p.images import save_image
@@ -38,42 +40,14 @@ def write_ip2p(folder, prompts, size=64):
     return folder
 
 
-class CopyInput:
-    """As real as a baseline gets: the input."""
-
-    name, tunable = "copy-input", frozenset()
-
-    def describe(self):
-        return {"adapter": "copy-input"}
-
-    def edit(self, asks):
-        return [ask.image for ask in asks]
-
-    def sampled(self, sampling):
-        return self
-
-    def round_trip(self):
-        return None
-
-
-class Nothing:
-    """The meter of suites that measure all by themselves."""
-
-    def describe(self):
-        return {}
-
-    def measure(self, judged):
-        return [{} for _ in judged]
-
-
 @pytest.fixture
 def run_suite(tmp_path):
-    """(suite, editors' specs, sampling fields) → the finished run."""
+    """(suite, editors' specs, sampling fields) → the finished run. The suites here measure all by themselves."""
 
     def run(suite, specs, out="run", **sampling):
         suite = replace(suite, sampling=replace(suite.sampling, **sampling))
-        rows = [Row("copy-input", CopyInput(), "copy-input", baseline=True)]
-        rows += suite.rows([open_editor(str(spec)) for spec in specs])
-        return Runner(suite, rows, Nothing(), tmp_path / out, progress=False).run()
+        editors = [open_editor(str(spec)) for spec in specs]
+        rows = [Row(name, baseline(name, editors), name, baseline=True) for name in suite.baselines]
+        return Runner(suite, [*rows, *suite.rows(editors)], StandardMeter(()), tmp_path / out, progress=False).run()
 
     return run

@@ -12,6 +12,7 @@ from PIL import Image
 
 from uip2p.errors import UserError
 from uip2p.evaluate.asking import open_picture
+from uip2p.evaluate.editors import open_editor
 from uip2p.evaluate.suites import ip2p
 from uip2p.models.clip import load_clip
 
@@ -130,7 +131,8 @@ def test_a_run_draws_the_curve(ip2p_folder, judge, world_model, run_suite):
     suite = ip2p.build(arguments(ip2p_folder, judge, scales=[3.0, 1.0]))
     run = run_suite(suite, [f"tiny={world_model}"], steps=2, size=32)
     rows = {row["name"]: row for row in run.info["rows"]}
-    assert [row["x"] for row in rows.values()] == [None, 1.0, 3.0]
+    assert list(rows) == ["copy-input", "round trip", "tiny, s_I 1", "tiny, s_I 3"]
+    assert [row["x"] for row in rows.values()] == [None, None, 1.0, 3.0]
     sampling = [row["editor"]["sampling"] for row in rows.values() if not row["baseline"]]
     assert [each["image_guidance_scale"] for each in sampling] == [1.0, 3.0]
     assert all(each["guidance_scale"] == 7.5 and each["steps"] == 2 for each in sampling)
@@ -147,10 +149,9 @@ def test_a_run_draws_the_curve(ip2p_folder, judge, world_model, run_suite):
 
 
 def test_an_editor_that_cannot_be_told_its_image_guidance(ip2p_folder, judge):
-    from .conftest import CopyInput
-
-    with pytest.raises(UserError, match="copy-input: its image_guidance_scale cannot be set"):
-        ip2p.build(arguments(ip2p_folder, judge)).rows([CopyInput()])
+    made_elsewhere = open_editor(f"outputs=folder:{ip2p_folder}")
+    with pytest.raises(UserError, match="outputs: its image_guidance_scale cannot be set"):
+        ip2p.build(arguments(ip2p_folder, judge)).rows([made_elsewhere])
 
 
 def test_mistakes(ip2p_folder, judge, tmp_path):

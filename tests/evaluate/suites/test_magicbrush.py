@@ -174,7 +174,9 @@ def test_every_layout_asks_the_same(any_layout, drawn):
         img, number = key.split("/")[0], int(key.rpartition("_")[2])
         pictures, masks = drawn.pictures[img], drawn.masks[img]
         chained = "_iter_" in key
-        assert turn.instruction == drawn.instructions[img][number - 1] and turn.about == {"image": img}
+        instructions = drawn.instructions[img][0 if chained else number - 1 : number]
+        assert turn.instruction == instructions[-1]
+        assert turn.about == {"image": img, "instructions": list(instructions)}
         assert np.array_equal(np.asarray(open_picture(turn.target)), pictures[number])
         assert np.array_equal(np.asarray(open_picture(turn.origin())), pictures[0 if chained else number - 1])
         assert (turn.source is None) == chained

@@ -13,6 +13,7 @@ import contextlib
 import logging
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,10 @@ def load_pipeline(place: str, options: dict[str, str]) -> tuple[Any, dict[str, A
                 folder, torch_dtype=dtype, use_safetensors=True, **files, **code, **without
             )
     except Exception as error:  # from diffusers, transformers, safetensors, the hub's client or the custom code
+        if "processor" in index and find_spec("torchvision") is None:  # Qwen2.5-VL's, for its part for videos
+            raise UserError(
+                f"{place}: its processor needs torchvision: install the one for torch {torch.__version__}."
+            ) from error
         raise UserError(f"{place}: cannot be loaded by diffusers: {first_line(error)}") from error
     for part, network in pipeline.components.items():
         for key, tensor in network.named_parameters() if isinstance(network, torch.nn.Module) else ():

@@ -109,7 +109,7 @@ def report(
         if step in published:
             cells = [f"{published[step][name]:+.3f}" if name in published[step] else "–" for name in figures]
             lines.append(f"| *{step} (published)* | {' | '.join(cells)} |")
-        lines.append(f"| {step} | {' | '.join(_cell(figure, found.get(figure)) for figure in figures)} |")
+        lines.append(f"| {step} | {' | '.join(_said(figure, found.get(figure)) for figure in figures)} |")
     return [*lines, "", *(f"- **{step}**: {verdict(found)}" for step, found in steps.items()), ""]
 
 
@@ -140,5 +140,5 @@ def _gain(figure: str, found: Difference) -> int:
     return 0 if found.noise else (1 if found.mean * FIGURES[figure][2] > 0 else -1)
 
 
-def _cell(figure: str, found: Difference | None) -> str:
+def _said(figure: str, found: Difference | None) -> str:
     return "–" if found is None else difference_cell(figure, found)

@@ -28,6 +28,7 @@ import torch
 from PIL import Image
 
 from uip2p.datasets.ip2p import Ip2pCaptions
+from uip2p.editing.loading import pick_device
 from uip2p.errors import UserError
 from uip2p.evaluate.asking import Picture, Sampling, Session, Turn, open_picture
 from uip2p.evaluate.editors import Editor, require
@@ -89,9 +90,7 @@ def build(args: argparse.Namespace) -> Ip2pCurve:
         raise UserError(f"--size {size}: give a number of pixels from 1 on.")
     split, count = getattr(args, "split", "test"), getattr(args, "samples", SAMPLES)
     asked = read(Path(args.data), split, count)
-    encoder = open_clip(
-        getattr(args, "clip", None) or CLIP, "ip2p", device="cuda" if torch.cuda.is_available() else "cpu"
-    )
+    encoder = open_clip(getattr(args, "clip", CLIP), "ip2p", device=pick_device(getattr(args, "device", None)))
     encoders = {"": encoder}
     if getattr(args, "range_quirk", False):
         encoders[QUIRK] = replace(encoder, quirk=True)

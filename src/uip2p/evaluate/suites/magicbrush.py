@@ -137,7 +137,7 @@ def _turn(
         caption=captions.of_source(img, first.before),
         edited_caption=captions.of_target(img, last.after),
         groups=groups,
-        about={"image": img},
+        about={"image": img, "instructions": [edit.instruction for edit in edits]},
     )
 
 

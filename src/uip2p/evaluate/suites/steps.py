@@ -71,13 +71,14 @@ class Steps(OnAnother):
         ]  # fmt: skip
 
     def finish(self, run: Run) -> list[Path]:
+        """steps.png, of each group of turns, and steps-pictures-<model>.png. UserError: as `pictures`."""
         paths = []
-        for group in run.groups():
-            path = run.folder / f"steps{'' if len(run.groups()) == 1 else '-' + row_folder(group)}.png"
-            paths.append(against_x(run, group, figures_of(run), "sampling steps", path))
         for model in dict.fromkeys(row["model"] for row in run.info["rows"] if not row["baseline"]):
             path = run.folder / f"steps-pictures-{row_folder(model)}.png"
             paths.append(save_image(pictures(run, model, self.rank_by), path))
+        for group in run.groups():
+            path = run.folder / ("steps.png" if len(run.groups()) == 1 else f"steps-{row_folder(group)}.png")
+            paths.append(against_x(run, group, figures_of(run), "sampling steps", path))
         return paths
 
 
