@@ -207,3 +207,16 @@ def chromium(p):
         return p.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
     except Exception as error:
         pytest.skip(f"no Chromium: {str(error).splitlines()[0]}")
+
+
+@pytest.mark.slow
+def test_from_a_benchmark_of_the_shipped_editor_to_its_report(tmp_path):
+    out = tmp_path / "run"
+    evaluate = ["evaluate", "--suite", "scenes", "--model", "mini", "--count", "9", "--sessions", "2", "--steps", "1"]
+    assert main([*evaluate, "--out", str(out)]) == 0 and main(["report", str(out)]) == 0
+    data = json.loads((out / "report.json").read_text())
+    groups = data["suites"][0]["groups"]
+    assert [(group["name"], group["edits"]) for group in groups] == [("single-turn", 9), ("three-turn", 2)]
+    assert len(groups[1]["examples"][0]["instructions"]) == 3 and groups[0]["shown"] == ["round trip", "mini"]
+    page = Page((out / "report.html").read_text())
+    assert "copy-input baseline" in " ".join(page.text.split()) and len(page.all_of("img", "src")) > 30
