@@ -40,7 +40,7 @@ def trade_off(
 
     axes: (figure of x, figure of y, title), a panel each. published: name → the two ends of its curve, all that is
     known of it: dashed and behind. moves: what changes along a line; its value stands at the ends. Rows that are
-    nobody's work are crosses, as they stand still."""
+    nobody's work stand still: crosses."""
     picture, panels = _panels(len(axes), 5.4, 4.6, len(axes))
     summary = run.info["summary"][group]
     for panel, (across, up, title) in zip(panels, axes, strict=True):
@@ -50,11 +50,10 @@ def trade_off(
                 x, y, color=PUBLISHED, linestyle="--", marker=MARKERS[number], markerfacecolor="white", markersize=6,
                 linewidth=1, zorder=1, label=f"{name}: published, digitised end points",
             )  # fmt: skip
-        for row in run.info["rows"]:
-            if row["baseline"] and (at := _point(summary[row["name"]], across, up)):
-                panel.plot(*at, color=GREY, marker="x", linestyle="none", zorder=2)
-                panel.annotate(
-                    row["name"], at, (0, -11), textcoords="offset points", fontsize=7, color=GREY, ha="center"
+        for row, marker in zip(_baselines(run), ("x", "+", "1", "2"), strict=False):
+            if at := _point(summary[row["name"]], across, up):
+                panel.plot(
+                    *at, color=COLOURS[-1], marker=marker, markersize=8, linestyle="none", zorder=2, label=row["name"]
                 )
         for number, (model, rows) in enumerate(_curves(run).items()):
             _curve(panel, [(row["x"], summary[row["name"]]) for row in rows], across, up, model, style(number))
