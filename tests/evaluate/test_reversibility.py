@@ -125,7 +125,7 @@ def test_calibration_is_written_beside_the_model_and_used(world_model, judge, se
     ("args", "message"),
     [
         (["--suite", "reversibility", "--calibrate"], "--calibrate on split 'test' would fit what is to be tested"),
-        (["--suite", "scenes", "--captions"], "--captions is for --suite reversibility, not scenes"),
+        (["--suite", "scenes", "--with-captions"], "--with-captions is for --suite reversibility, not scenes"),
         (["--suite", "reversibility", "--candidates", "0"], "--candidates is 0"),
         (["--suite", "reversibility", "--pictures", "x"], "leave them out"),
         (["--suite", "reversibility"], "names none: give a CLIPModel folder"),

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from uip2p.evaluate.statistics import FLIPS, Difference, difference, estimate, said
+from uip2p.evaluate.statistics import FLIPS, Difference, difference, estimate, ratio, said
 
 
 def names(count, size=1):
@@ -143,3 +143,20 @@ def test_five_thousand_samples_take_a_moment():
     estimate(a, names(5000))
     difference(a, b, names(5000))
     assert time.process_time() - start < 10  # 0.8 s on a slow core
+
+
+def test_a_ratio_of_sums():
+    """Σa / Σb; drawing only empty denominators is no draw; equal ratios everywhere have no spread."""
+    a, b = np.array([[3.0], [1.0], [0.0]]), np.array([[6.0], [2.0], [0.0]])
+    found = ratio(a, b, ["x", "y", "z"])
+    assert (found.mean, found.low, found.high, found.count) == (0.5, 0.5, 0.5, 3)
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(1, 50, (40, 1)).astype(float)
+    noisy = sizes * rng.uniform(0.2, 0.4, (40, 1))
+    found = ratio(noisy, sizes, [str(i) for i in range(40)])
+    assert found.mean == pytest.approx(noisy.sum() / sizes.sum()) and found.low < found.mean < found.high
+    order = rng.permutation(40)
+    assert ratio(noisy[order], sizes[order], [str(i) for i in order]) == found
+    assert ratio(np.hstack([noisy, noisy]), np.hstack([sizes, sizes]), [str(i) for i in range(40)]).sd == 0
+    with pytest.raises(ValueError, match="something below the line"):
+        ratio(a, np.zeros((3, 1)), ["x", "y", "z"])

@@ -132,14 +132,17 @@ def _clusters(values: np.ndarray, clusters: Sequence[str]) -> tuple[np.ndarray, 
 
 
 def _interval(sums: np.ndarray, counts: np.ndarray, seed: int, draws: int) -> tuple[float | None, float | None]:
-    """scipy draws samples, not clusters: so it is given the clusters, each as its sum and its count, drawn in pairs."""
+    """scipy draws samples, not clusters: so it is given the clusters, each as its sum and its count, drawn in pairs. A
+    draw whose counts sum to nothing has no ratio, and is none."""
     if len(sums) < 2:
         return None, None
-    found = stats.bootstrap(
-        (sums, counts), lambda sums, counts, axis: sums.sum(axis) / counts.sum(axis), paired=True, vectorized=True,
-        n_resamples=draws, batch=200, method="percentile", rng=np.random.default_rng(seed),
-    ).confidence_interval  # fmt: skip
-    return float(found.low), float(found.high)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drawn = stats.bootstrap(
+            (sums, counts), lambda sums, counts, axis: sums.sum(axis) / counts.sum(axis), paired=True, vectorized=True,
+            n_resamples=draws, batch=200, method="percentile", rng=np.random.default_rng(seed),
+        ).bootstrap_distribution  # fmt: skip
+    low, high = np.percentile(drawn[np.isfinite(drawn)], (100 * LEVEL / 2, 100 - 100 * LEVEL / 2))
+    return float(low), float(high)
 
 
 def _sign_flips(sums: np.ndarray, seed: int) -> float:

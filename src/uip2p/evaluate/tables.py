@@ -18,7 +18,8 @@ FIGURES: dict[str, tuple[str, str, int]] = {
     "l1": ("L1", ".4f", -1), "l2": ("L2", ".4f", -1), "clip_i": ("CLIP-I", ".4f", 1), "dino": ("DINO", ".4f", 1),
     "clip_t": ("CLIP-T", ".4f", 1), "direction": ("direction", ".3f", 1), "psnr": ("PSNR", ".2f", 1),
     "ssim": ("SSIM", ".3f", 1), "lpips": ("LPIPS", ".3f", -1), "inside": ("inside", ".3f", -1),
-    "outside": ("outside", ".4f", -1), "image_similarity": ("image similarity", ".3f", 0),
+    "outside": ("outside", ".4f", -1), "clip_source": ("CLIP to source", ".3f", 0),
+    "image_similarity": ("image similarity", ".3f", 0),
     "direction_quirk": ("direction, quirk", ".3f", 1), "image_similarity_quirk": ("image similarity, quirk", ".3f", 0),
     "success": ("success", ".1%", 1), "judge_success": ("judge", ".1%", 1), "halfway": ("halfway", ".1%", 1),
     "execution": ("execution", ".3f", 1), "consistency": ("consistency", ".3f", 1), "quality": ("quality", ".3f", 1),
@@ -122,11 +123,11 @@ def markdown(run: Run) -> str:
     lines += [
         "Means over edits; below each, the 95 % interval as edits are drawn anew. *Published* rows are the paper's, on "
         "its own models; all others were measured by the command above.",
-        f"{', '.join(FIGURES[name][0] for name in REWARD_COPYING if name in figures_of(run))}: reward an editor that "
-        "does nothing. Read them beside copy-input.",
-        "",
     ]
-    return "\n".join(lines)
+    copying = [FIGURES[name][0] for name in REWARD_COPYING if name in figures_of(run)]
+    if copying:
+        lines.append(f"{', '.join(copying)}: reward an editor that does nothing. Read them beside copy-input.")
+    return "\n".join([*lines, ""])
 
 
 def table(rows: Mapping[str, Mapping[str, Any]], published: Sequence[Mapping[str, Any]], group: str) -> list[str]:
