@@ -70,7 +70,10 @@ def test_the_same_command_measures_nothing_twice(run, capsys):
     before = {path: path.read_bytes() for path in run.folder.rglob("*.jsonl")}
     assert main([*SCENES, "--out", str(run.folder), "--model", "ours=mini"]) == 0
     assert {path: path.read_bytes() for path in run.folder.rglob("*.jsonl")} == before
-    assert "| ours |" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    l1 = run.info["summary"]["single-turn"]["ours"]["l1"]["mean"]
+    line = next(line for line in printed.splitlines() if line.startswith("ours  "))
+    assert line.split()[1] == f"{l1:.4f}" and "uip2p report" in printed
 
 
 def test_outputs_made_elsewhere_stand_in_the_same_table(run, tmp_path):

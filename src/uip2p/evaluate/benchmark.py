@@ -20,8 +20,10 @@ from uip2p.evaluate.asking import Sampling
 from uip2p.evaluate.editors import Editor, open_editor, require
 from uip2p.evaluate.editors.baselines import baseline
 from uip2p.evaluate.running import Runner, Shard
+from uip2p.evaluate.runs import TABLE
 from uip2p.evaluate.suites import SUITES, Row, Suite
 from uip2p.evaluate.suites.on import ON, chosen
+from uip2p.evaluate.tables import text
 
 WHOSE = "a run's folder"  # whose options these are, in errors
 
@@ -92,8 +94,8 @@ def run(args: argparse.Namespace) -> None:
     command = shlex.join(["uip2p", *sys.argv[1:]])
     done = Runner(suite, rows, figures, args.out, seeds, shard, args.batch_size, command).run()
     if done is not None:
-        print((done.folder / "table.md").read_text(encoding="utf-8"))
-        print(f"{done.folder}: outputs, figures and how they were made. One page of it: uip2p report {done.folder}")
+        print(text(done))
+        print(f"{done.folder / TABLE}: intervals, and what differs. One page of it all: uip2p report {done.folder}")
 
 
 def opened(args: argparse.Namespace, spec: str) -> Editor:

@@ -145,6 +145,24 @@ def table(rows: Mapping[str, Mapping[str, Any]], published: Sequence[Mapping[str
     return lines
 
 
+def text(run: Run) -> str:
+    """table.md for a terminal: means alone, aligned."""
+    lines = []
+    for group in run.groups():
+        rows, published = run.info["summary"][group], [r for r in run.info["published"] if r["group"] == group]
+        cells = {f"{row['name']} (published)": dict(row["figures"]) for row in published}
+        cells |= {name: {f: found["mean"] for f, found in figures.items()} for name, figures in rows.items()}
+        columns = [name for name in FIGURES if any(name in figures for figures in cells.values())]
+        heads, width = {name: f"{heading(name):>7}" for name in columns}, max(map(len, cells))
+        lines += [f"{group}, {len(run.turns(group))} edits, {_seeds(run.info['seeds'])}", ""]
+        lines += [" " * width + "".join(f"  {head}" for head in heads.values())]
+        for name, figures in cells.items():
+            shown = (f"  {cell(column, figures.get(column)):>{len(head)}}" for column, head in heads.items())
+            lines.append(f"{name:<{width}}" + "".join(shown))
+        lines.append("")
+    return "\n".join(lines)
+
+
 def _with_interval(figure: str, found: Mapping[str, Any] | None) -> str:
     if found is None:
         return "–"
