@@ -1,6 +1,6 @@
 """What it takes to reproduce each number of the paper: downloads, commands, GPU hours at measured speed.
 
-    python benchmarks/reproduce.py                     # writes docs/reproduce.md from docs/results/speed/gpu.json
+    python benchmarks/reproduce.py      # docs/reproduce.md and the README's table, from docs/results/speed/gpu.json
 
 Hours are counts over speeds. The counts are the protocols' and the recipes' own; the speeds are what `gpu.py` has
 measured; where it has not, a count of operations stands in, and is called an estimate.
@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paper import DOWNLOADS, Download, Result, results
+from paper import DOWNLOADS, Download, Result, results, training
 
 from uip2p.errors import UserError
 from uip2p.images import write_atomic
 
 HERE = Path(__file__).resolve().parent
+README = HERE.parent / "README.md"
+BEGIN, END = "<!-- python benchmarks/reproduce.py -->\n", "<!-- end -->\n"
 GPU, OUT = HERE.parent / "docs/results/speed/gpu.json", HERE.parent / "docs/reproduce.md"
 
 # TFLOP a picture of the step at 256 px, and what a training step reaches of the limit: counted, not measured.
@@ -131,11 +133,9 @@ PAGE = """\
 Nobody has done it yet. Hours are of one {device}, torch {torch}: the protocol’s counts over the speeds below. ≈ marks
 an estimate where nothing was measured. `python benchmarks/reproduce.py` writes this page.
 
-| number | download | commands | GPU hours |
-|---|---|---|---|
 {results}
 
-In all ≈ {total}; with a tiny decoder for the losses (`--set 'model.tiny_decoder="tiny-sd"'`: other mathematics, and
+{slow}In all ≈ {total}; with a tiny decoder for the losses (`--set 'model.tiny_decoder="tiny-sd"'`: other mathematics, and
 TAESD to be downloaded) ≈ {lean}. Instructions written by an LLM, as in the paper, cost that LLM’s time besides; the
 grammar’s cost no GPU. {metrics}
 
@@ -155,20 +155,49 @@ Sizes of models are their parameters in fp32.
 """
 
 
+def table(gpu: dict[str, Any]) -> str:
+    """One row a number of the paper: what to download, the commands, the hours."""
+    speed = speeds(gpu)
+    lines = ["| number | download | commands | GPU hours |", "|---|---|---|---|"]
+    for result in results():
+        commands = "<br>".join(f"`{command}`" for command in result.commands)
+        lines.append(f"| {result.name} | {'; '.join(result.needs)} | {commands} | {said(result, speed)} |")
+    return "\n".join(lines)
+
+
+def slow(found: Speed, pictures: float) -> str:
+    """A warning, where training was measured far below what the device can do; "" elsewhere."""
+    share = EXACT / (found.seconds * LIMIT)
+    if share > SHARE / 2:
+        return ""
+    better = _hours(pictures * EXACT / (LIMIT * SHARE) / 3600)
+    return (
+        "Training was measured in small batches only, in which the card waits for its next kernel most of the time:\n"
+        f"{share:.1%} of its limit. At {SHARE:.0%} of it, which published trainers reach, one training would take\n"
+        f"≈ {better} (estimate).\n\n"
+    )
+
+
+def readme(text: str, gpu: dict[str, Any]) -> str:
+    """The README with the table between its two marks. UserError: it has no marks."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise UserError(f"{README}: has no {BEGIN.strip()} … {END.strip()} for the table to stand in.")
+    return f"{before}{begin}{table(gpu)}\n{end}{after}"
+
+
 def markdown(gpu: dict[str, Any]) -> str:
     speed, every = speeds(gpu), results()
     total = sum(value for result in every for value in hours(result, speed).values())
     pictures = sum(result.work["train"].pictures for result in every if "train" in result.work)
     saved = pictures * (speed["train, exact"].seconds - speed["train, lean"].seconds) / 3600
 
-    def row(result: Result) -> str:
-        commands = "<br>".join(f"`{command}`" for command in result.commands)
-        return f"| {result.name} | {'; '.join(result.needs)} | {commands} | {said(result, speed)} |"
-
     return PAGE.format(
         device=gpu["device"],
         torch=gpu["torch"],
-        results="\n".join(map(row, every)),
+        results=table(gpu),
+        slow=slow(speed["train, exact"], training("sd15-cc12m").pictures),
         total=_hours(total),
         lean=_hours(total - saved),
         metrics="" if "metrics" in speed else "The metrics’ own time was not measured, and is not counted.",
@@ -200,8 +229,10 @@ def main() -> None:
     parser.add_argument("--gpu", type=Path, default=GPU, help="speeds, as benchmarks/gpu.py writes them")
     parser.add_argument("--out", type=Path, default=OUT, help="the page")
     args = parser.parse_args()
-    write_atomic(args.out, markdown(read_gpu(args.gpu)).encode())
-    print(args.out)
+    gpu = read_gpu(args.gpu)
+    write_atomic(args.out, markdown(gpu).encode())
+    write_atomic(README, readme(README.read_text(encoding="utf-8"), gpu).encode())
+    print(args.out, README, sep="\n")
 
 
 if __name__ == "__main__":

@@ -33,6 +33,10 @@ def reproduce():
 def test_the_page_is_what_the_script_writes(reproduce):
     written = reproduce.markdown(reproduce.read_gpu(reproduce.GPU))
     assert (ROOT / "docs/reproduce.md").read_text() == written, "run python benchmarks/reproduce.py"
+    text = reproduce.README.read_text()
+    assert reproduce.readme(text, reproduce.read_gpu(reproduce.GPU)) == text, "run python benchmarks/reproduce.py"
+    with pytest.raises(UserError, match="for the table to stand in"):
+        reproduce.readme("# a README", reproduce.read_gpu(reproduce.GPU))
 
 
 def test_hours_are_counts_over_the_fastest_measured_speed(reproduce):
