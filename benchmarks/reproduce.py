@@ -135,8 +135,8 @@ an estimate where nothing was measured. `python benchmarks/reproduce.py` writes 
 
 {results}
 
-{slow}In all ≈ {total}; with a tiny decoder for the losses (`--set 'model.tiny_decoder="tiny-sd"'`: other mathematics, and
-TAESD to be downloaded) ≈ {lean}. Instructions written by an LLM, as in the paper, cost that LLM’s time besides; the
+{slow}In all ≈ {total}; with a tiny decoder for the losses (`--set 'model.tiny_decoder="tiny-sd"'`: other mathematics,
+and TAESD to be downloaded) ≈ {lean}. Instructions written by an LLM, as in the paper, cost that LLM’s time besides; the
 grammar’s cost no GPU. {metrics}
 
 ## Downloads
