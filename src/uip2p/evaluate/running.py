@@ -97,7 +97,10 @@ class Runner:
 
     @cached_property
     def _metrics(self) -> dict[str, Any]:
-        return {**self.meter.describe(), **self.suite.measured()}
+        """Figure → what it was computed with, the meter's and the suite's own; what is left of "not measured"."""
+        found = {**self.meter.describe(), **self.suite.measured()}
+        missing = found.get("not measured", {})
+        return found | {"not measured": {name: why for name, why in missing.items() if name not in found}}
 
     def output_key(self, row: Row, seed: int, turn: Turn, before: str | None) -> str:
         """before: the key of the output that the turn goes on from."""

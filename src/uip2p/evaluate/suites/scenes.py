@@ -55,6 +55,18 @@ class Scenes(Suite):
         pictures = [output if output.size == (size, size) else output.resize((size, size)) for output in outputs]
         return self.prepared[key](np.stack([np.asarray(picture.convert("RGB")) for picture in pictures]))
 
+    def measured(self) -> dict[str, Any]:
+        pixels = {"range": "[0, 1]", "resize": "none: at the drawn size, 8 bit"}
+        found = dict.fromkeys(("l1", "l2", "inside", "outside", "halfway"), pixels)
+        found["success"] = {"oracle": "nearest of all that the edit could have come to, drawn exactly"}
+        if self.clip:
+            side = self.clip.image_size
+            judge = {"backbone": self.settings["judge"], "range": "[0, 1]", "crop": "none",
+                     "resize": f"to {side} × {side}, bicubic, antialiased"}  # fmt: skip
+            told = judge | {"captions": self.captions}
+            found |= {"clip_i": judge, "clip_t": told, "direction": told, "judge_success": told}
+        return found
+
     @functools.cached_property
     def _by_key(self) -> dict[str, Case]:
         return {_key(case, len(case.instructions) - 1): case for case in self.cases}
