@@ -15,7 +15,7 @@ from PIL import Image
 
 from uip2p.errors import UserError
 from uip2p.evaluate import metrics
-from uip2p.evaluate.asking import Ask, Sampling, Session, Turn
+from uip2p.evaluate.asking import Ask, Refused, Sampling, Session, Turn
 from uip2p.evaluate.benchmark import shard_of
 from uip2p.evaluate.editors.baselines import CopyInput, GroundTruth
 from uip2p.evaluate.meter import Judged
@@ -220,6 +220,33 @@ def test_another_editor_under_the_same_name_is_asked_anew(done, tmp_path):
     assert sum(stronger.asked.values()) == SINGLES + 3 * CHAINS
     assert all(found.rows["tint"][0][turn] != done.rows["tint"][0][turn] for turn in done.samples)
     assert load_run(out).rows == found.rows
+
+
+class Prude(Tint):
+    """Refuses one single edit, and the second turn of a chain."""
+
+    def edit(self, asks: list[Ask]):
+        refused = ("one/2", "chain-0/1")
+        made = iter(super().edit([ask for ask in asks if ask.key not in refused]))
+        self.asked.update(ask.key for ask in asks if ask.key in refused)
+        return [Refused("not this one") if ask.key in refused else next(made) for ask in asks]
+
+
+def test_what_is_refused_is_left_out_and_said_and_not_asked_again(done, tmp_path):
+    out = tmp_path / "run"
+    found = runner(out, Prude()).run()
+    assert found.info["refused"] == {"tint": 2} and done.info["refused"] == {}
+    assert found.rows["tint"][0]["one/2"] == {} == found.rows["tint"][0]["chain-0/2"]
+    left = {turn: figures for turn, figures in done.rows["tint"][0].items() if turn not in ("one/2", "chain-0/2")}
+    assert {turn: figures for turn, figures in found.rows["tint"][0].items() if figures} == left
+    assert found.info["summary"]["single-turn"]["tint"]["l1"]["count"] == SINGLES - 1
+    why = {line["turn"]: line.get("refused") for line in read_journals(out / "tint", "edits").values()}
+    assert why["one/2"] == "not this one" and why["chain-0/2"] == "the edit before it was refused"
+    assert "tint refused 2 edits" in (out / "table.md").read_text()
+    again = Prude()
+    assert runner(out, again).run().rows == found.rows and not again.asked
+    assert runner(out, Tint(strength=0.5)).run().info["refused"] == {}
+    assert runner(out, Prude(strength=0.3)).run().info["refused"] == {"tint": 2}
 
 
 def test_seeds_are_replicates(done, tmp_path):

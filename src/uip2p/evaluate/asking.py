@@ -75,6 +75,14 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """In place of an output: the editor will not answer this one question, however often it is asked. why: in its own
+    words."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sampling:
     """How an editor samples; None: as the editor does by itself. size: side in pixels of a square that pictures are
     resized to before the edit (an editor returns the size that it works in); None: the editor decides."""

@@ -22,7 +22,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from uip2p.errors import UserError
-from uip2p.evaluate.asking import Ask, Picture, Session, Turn, open_picture
+from uip2p.evaluate.asking import Ask, Picture, Refused, Session, Turn, open_picture
 from uip2p.evaluate.editors import Finite
 from uip2p.evaluate.meter import Judged, Meter
 from uip2p.evaluate.rows import append_rows, commit, digest, machine, noise_seed, versions
@@ -119,48 +119,49 @@ class Runner:
 
     def _edit(self, row: Row, seed: int) -> None:
         folder, mine = self.folder(row), self._mine()
-        known = {key: line["sha256"] for key, line in read_journals(folder, "edits").items()}
+        known = read_journals(folder, "edits")
         with self._bar(sum(len(session.turns) for session in mine), row, seed, "editing", "edit") as bar:
             for sessions in _chunks(mine, self.batch_size):
                 self._edit_together(row, seed, sessions, known, bar)
 
     def _edit_together(
-        self, row: Row, seed: int, sessions: Sequence[Session], known: dict[str, str], bar: tqdm
+        self, row: Row, seed: int, sessions: Sequence[Session], known: dict[str, dict[str, Any]], bar: tqdm
     ) -> None:
-        """Sessions side by side: their first turns in one batch, then their second ones, …"""
-        before: dict[str, tuple[str, Path]] = {}  # session → key and file of its last output
+        """Sessions side by side: their first turns in one batch, then their second ones, … Where one was refused, so
+        is all that would go on from it."""
+        before: dict[str, tuple[str, Path | None]] = {}  # session → key and file of its last output; None: refused
         for place in range(max(len(session.turns) for session in sessions)):
             todo: list[tuple[Session, Turn, str]] = []
             for session in (session for session in sessions if place < len(session.turns)):
                 turn = session.turns[place]
                 key = self.output_key(row, seed, turn, before[session.name][0] if turn.source is None else None)
                 path = output_path(self.folder(row), seed, turn.key)
-                if key in known and known[key] == _sha256(path):
-                    before[session.name] = key, path
+                line = known.get(key)
+                if line and ("refused" in line or line["sha256"] == _sha256(path)):
+                    before[session.name] = key, None if "refused" in line else path
                     bar.update()
                 else:
                     todo.append((session, turn, key))
             if not todo:
                 continue
-            asks = [
-                self._ask(
-                    turn,
-                    before[session.name][1] if turn.source is None else turn.source,
-                    noise_seed(seed, session.name, place),
-                    seed,
-                )
-                for session, turn, _ in todo
-            ]
+            asks = []
+            for session, turn, _ in todo:
+                source = before[session.name][1] if turn.source is None else turn.source
+                if source is not None:
+                    asks.append(self._ask(turn, source, noise_seed(seed, session.name, place), seed))
             began = time.perf_counter()
-            outputs = row.editor.edit(asks)
-            seconds = (time.perf_counter() - began) / len(asks)
+            outputs = {ask.key: output for ask, output in zip(asks, row.editor.edit(asks), strict=True)} if asks else {}
+            seconds = round((time.perf_counter() - began) / max(1, len(asks)), 4)
             lines = []
-            for (session, turn, key), output in zip(todo, outputs, strict=True):
+            for session, turn, key in todo:
                 path = output_path(self.folder(row), seed, turn.key)
-                known[key] = save_png(output, path)
-                before[session.name] = key, path
-                made = {"seconds": round(seconds, 4), "sha256": known[key]}
-                lines.append({"key": key, "turn": turn.key, "seed": seed, **made})
+                output = outputs.get(turn.key, Refused("the edit before it was refused"))
+                refused = isinstance(output, Refused)
+                made = {"refused": output.why} if isinstance(output, Refused) else {"sha256": save_png(output, path)}
+                if refused:
+                    path.unlink(missing_ok=True)  # of an editor that had this name before
+                before[session.name] = key, None if refused else path
+                lines.append({"key": key, "turn": turn.key, "seed": seed, "seconds": seconds, **made})
             append_rows(self.folder(row) / self.shard.name("edits"), lines)
             bar.update(len(lines))
 
@@ -184,6 +185,10 @@ class Runner:
                 output = _sha256(output_path(folder, seed, turn.key))
                 key = digest({"made": made, "turn": turn.key, "seed": seed, "output": output})
                 if key in known:
+                    bar.update()
+                elif output is None:  # refused: known to have no figures
+                    line = {"key": key, "turn": turn.key, "seed": seed, "made": made, "figures": {}}
+                    append_rows(folder / self.shard.name("rows"), [line])
                     bar.update()
                 else:
                     todo.append((turn, key))
@@ -281,13 +286,21 @@ class Runner:
             print(f"shard {self.shard.i} of {self.shard.n} is done; {missing} figures of others are still missing.")
             return None
         samples = {line["turn"]: line for line in map(json.loads, (self.out / SAMPLES).read_text().splitlines())}
-        info = self._write_info("done", seconds=self._seconds())
-        run = Run(self.out, info, samples, found)
-        info = self._write_info("done", seconds=info["seconds"], summary=summarise(run))
+        more = {"seconds": self._seconds(), "refused": self._refused(found)}
+        run = Run(self.out, self._write_info("running", **more), samples, found)
+        info = self._write_info("done", **more, summary=summarise(run))
         run = Run(self.out, info, samples, found)
         write_atomic(self.out / TABLE, markdown(run).encode())
         self.suite.finish(run)
         return run
+
+    def _refused(self, found: dict[str, dict[int, dict[str, dict[str, float]]]]) -> dict[str, int]:
+        """Row → scored edits that it refused, of all seeds; rows that refused none are left out."""
+        counts = {
+            row: sum(not figures for turns in seeds.values() for figures in turns.values())
+            for row, seeds in found.items()
+        }
+        return {row: count for row, count in counts.items() if count}
 
     def _seconds(self) -> dict[str, float | None]:
         """Row → mean seconds an edit, of the outputs that this run's rows hold."""

@@ -124,6 +124,8 @@ def markdown(run: Run) -> str:
         "Means over edits; below each, the 95 % interval as edits are drawn anew. *Published* rows are the paper's, on "
         "its own models; all others were measured by the command above.",
     ]
+    for row, count in info["refused"].items():
+        lines.append(f"{row} refused {count} edits; its means are over the others.")
     copying = [FIGURES[name][0] for name in REWARD_COPYING if name in figures_of(run)]
     if copying:
         lines.append(f"{', '.join(copying)}: reward an editor that does nothing. Read them beside copy-input.")

@@ -12,7 +12,7 @@ from image_server import Answer, edited, inside, png, refusal, right, serve
 
 from uip2p.editing.editor import Editor as Model
 from uip2p.errors import UserError
-from uip2p.evaluate.asking import Ask, Sampling
+from uip2p.evaluate.asking import Ask, Refused, Sampling
 from uip2p.evaluate.editors import Editor, open_editor, require
 from uip2p.evaluate.editors.endpoint import Endpoint
 from uip2p.images import load_image
@@ -55,6 +55,19 @@ def test_the_shipped_editor_behind_an_endpoint():
     with serve(edit) as server:
         made = quick(server.url, "?steps=2").edit([replace(ASK, instruction="make the car blue")])
     assert apart(made[0], mini(ASK.image, "make the car blue", seed=ASK.seed, steps=2)) <= 1
+
+
+def test_what_its_moderation_stops_is_refused_and_the_rest_is_answered():
+    def strict(number, form):
+        stopped = form["prompt"] == OTHER
+        return refusal(400, "not this", code="moderation_blocked") if stopped else inside(edited(form))
+
+    with serve(strict) as server:
+        asks = [ASK, replace(ASK, key="327/y", instruction=OTHER), replace(ASK, key="327/z", seed=2)]
+        found = quick(server.url).edit(asks)
+    assert isinstance(found[1], Refused) and "not this" in found[1].why
+    expected = [edited({"image": ASK.image, "prompt": TEXT, "seed": seed}) for seed in (11, 2)]
+    assert furthest([found[0], found[2]], expected) == 0
 
 
 def test_a_request_has_what_the_options_say():
@@ -125,7 +138,7 @@ def test_who_stays_silent_is_asked_again_and_then_named():
     (refusal(429, "quota", code="insufficient_quota"), "wants to be paid first"),
     (refusal(429, "later", {"retry-after": "9000"}), "asks to wait for 9000 s"),
     (refusal(400, "Unknown parameter: 'seed'"), "give the option seed=no"),
-    (refusal(400, "rejected by the safety system"), r"327/x: refused, HTTP 400: .*safety system"),
+    (refusal(400, "a picture of too many pixels"), r"327/x: refused, HTTP 400: .*too many pixels"),
 ])  # fmt: skip
 def test_what_no_other_try_would_change_is_said_at_once(answer, message):
     with serve(lambda *_: answer) as server:

@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl
 from PIL import Image
 
 from uip2p.errors import UserError
-from uip2p.evaluate.asking import Ask, Sampling
+from uip2p.evaluate.asking import Ask, Refused, Sampling
 
 Pictures = list[Image.Image]
 RoundTrip = Callable[[Sequence[Image.Image]], Pictures]
@@ -55,9 +55,10 @@ class Editor(Protocol):
         what is not `tunable`. Equal descriptions mean equal outputs."""
         ...
 
-    def edit(self, asks: Sequence[Ask]) -> Pictures:
-        """One RGB picture for each question, in order, of any size. An output depends on its own question only, never
-        on its neighbours. UserError: the question cannot be answered, naming its key."""
+    def edit(self, asks: Sequence[Ask]) -> Sequence[Image.Image | Refused]:
+        """One RGB picture for each question, in order, of any size; or Refused. An output depends on its own question
+        only, never on its neighbours. UserError: nobody is answered; it names the key where one question is at fault.
+        """
         ...
 
     def sampled(self, sampling: Sampling) -> Editor:

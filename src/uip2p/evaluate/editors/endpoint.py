@@ -31,14 +31,15 @@ from urllib.parse import urljoin, urlsplit
 from PIL import Image
 
 from uip2p.errors import UserError
-from uip2p.evaluate.asking import Ask, Sampling
-from uip2p.evaluate.editors import Pictures, RoundTrip, split_options, told
+from uip2p.evaluate.asking import Ask, Refused, Sampling
+from uip2p.evaluate.editors import RoundTrip, split_options, told
 from uip2p.images import load_image
 
 LARGEST = 64 * 2**20  # bytes of an answer's picture
 LONGEST_PAUSE = 60.0  # seconds between two tries
 OUR_OPTIONS = ("key", "seed", "concurrency", "tries", "timeout")
 RETRIED = (408, 409, 425, 429)  # and from 500 up
+MODERATION = ("moderation", "content_policy", "content_filter", "safety")  # in the code or type of such an error
 NOT_FIELDS = ("image", "mask", "prompt", "model", "n", "stream")
 
 
@@ -48,6 +49,10 @@ class Again(Exception):
     def __init__(self, why: str, after: float = 0.0):
         super().__init__(why)
         self.after = after
+
+
+class Declined(Exception):
+    """The endpoint's moderation stops this question."""
 
 
 def open_editor(reference: str, name: str, device: str | None, dtype: str, batch_size: int) -> Endpoint:
@@ -123,8 +128,9 @@ class Endpoint:
     def round_trip(self) -> RoundTrip | None:
         return None
 
-    def edit(self, asks: Sequence[Ask]) -> Pictures:
-        """UserError: the endpoint refuses a question, wants a key or money, or has failed as often as it may."""
+    def edit(self, asks: Sequence[Ask]) -> list[Image.Image | Refused]:
+        """Refused: what the endpoint's moderation stops. UserError: the endpoint takes no such request, wants a key or
+        money, or has failed as often as it may."""
         try:
             import openai
         except ImportError:
@@ -145,7 +151,7 @@ class Endpoint:
     def _key(self) -> str:
         return os.environ.get(self.key_variable, "").strip()
 
-    def _patiently(self, client: Any, ask: Ask, stop: threading.Event) -> Image.Image:
+    def _patiently(self, client: Any, ask: Ask, stop: threading.Event) -> Image.Image | Refused:
         """The answer of the first try that has one. stop: nobody waits for it any more, so Again is raised; or set
         here, with the UserError that ends all."""
         draw = random.Random(f"{ask.key} {ask.seed}")
@@ -154,6 +160,8 @@ class Endpoint:
                 raise Again("another question cannot be answered")
             try:
                 return self._ask(client, ask)
+            except Declined as refusal:
+                return Refused(str(refusal))
             except UserError:
                 stop.set()
                 raise
@@ -168,7 +176,7 @@ class Endpoint:
         raise AssertionError("tries is at least 1")
 
     def _ask(self, client: Any, ask: Ask) -> Image.Image:
-        """One call. Again, or UserError."""
+        """One call. Again, Declined, or UserError."""
         import openai
 
         picture = ask.image if self.size is None else ask.image.resize((self.size, self.size), Image.Resampling.LANCZOS)
@@ -249,6 +257,8 @@ class Endpoint:
             return Again(f"HTTP {status}: {said}", after)
         if self.sends_seed and "seed" in said:
             return UserError(f"{self.url} takes no seed ({said}): give the option seed=no.")
+        if any(word in f"{error.code} {error.type}" for word in MODERATION):
+            return Declined(f"HTTP {status}: {said}")
         return UserError(f"{self.url}: {ask.key}: refused, HTTP {status}: {said}")
 
     def _said(self, error: BaseException) -> str:
