@@ -46,6 +46,11 @@ class Run:
         found = next(entry for entry in self.info["rows"] if entry["name"] == row)
         return output_path(self.folder / found["folder"], self.info["seeds"][0] if seed is None else seed, turn)
 
+    def asked(self, turn: str) -> list[str]:
+        """All instructions since the picture that the change is measured from: of a session's turn several."""
+        sample = self.samples[turn]
+        return list(sample["about"].get("instructions") or [sample["instruction"]])
+
     def groups(self) -> list[str]:
         """In the order in which they first occur."""
         return list(dict.fromkeys(group for sample in self.samples.values() for group in sample["groups"]))
