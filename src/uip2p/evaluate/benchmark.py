@@ -95,7 +95,8 @@ def run(args: argparse.Namespace) -> None:
     done = Runner(suite, rows, figures, args.out, seeds, shard, args.batch_size, command).run()
     if done is not None:
         print(text(done))
-        print(f"{done.folder / TABLE}: intervals, and what differs. One page of it all: uip2p report {done.folder}")
+        print(f"{done.folder / TABLE}: intervals, and what differs.")
+        print(f"One page of it all: {shlex.join(['uip2p', 'report', str(done.folder)])}")
 
 
 def opened(args: argparse.Namespace, spec: str) -> Editor:

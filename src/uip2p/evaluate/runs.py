@@ -25,6 +25,7 @@ from uip2p.evaluate.rows import read_rows
 
 FORMAT = 1
 RUN, SAMPLES, TABLE = "run.json", "samples.jsonl", "table.md"
+NOT_MEASURED = "not measured"  # among the metrics' descriptions: figure → why
 
 
 @dataclass(frozen=True)
