@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -14,13 +15,18 @@ VERBS = {
     "train": ("uip2p.learning.command", "train one recipe, or the whole miniature from nothing"),
     "data": ("uip2p.datasets.command", "prepare records for training: what would be computed again and again"),
     "compare": ("uip2p.compare.command", "train the rows of a comparison, measure all in one way, print the table"),
-    "evaluate": ("uip2p.evaluate.command", "score a model against exact ground truth"),
+    "evaluate": ("uip2p.evaluate.command", "measure editors, our own or any other: the paper's benchmarks, and ours"),
     "export": ("uip2p.models.command", "write an editor in the form that another program takes"),
     "scenes": ("uip2p.scenes.command", "draw pictures of the miniature world with edits and exact answers"),
     "study": ("uip2p.people.command", "ask people: make, serve and count a study of edits"),
     "report": ("uip2p.report.command", "one page of everything that runs have measured, with their pictures"),
     "demo": ("uip2p.demo.command", "see everything work in four minutes, on any laptop"),
 }
+
+# Of a system call: a folder that may not be written, a file where a folder should be, a full disk. No fault of ours.
+NOT_OURS = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
+)  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -43,6 +49,12 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # whoever reads has seen enough: `uip2p … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its end
         return 141
+    except OSError as error:
+        if error.errno not in NOT_OURS:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"uip2p {args.verb}: error: {where}{error.strerror}.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"\nuip2p {args.verb}: stopped.", file=sys.stderr)
         return 130
