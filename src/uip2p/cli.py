@@ -32,19 +32,12 @@ NOT_OURS = (
 def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # else it asks for torchvision, which is not needed
     argv = sys.argv[1:] if argv is None else argv
-    parser = argparse.ArgumentParser(
-        prog="uip2p", description="Image editing by instruction, learned without edited images."
-    )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for name, (module, summary) in VERBS.items():
-        verb = verbs.add_parser(name, help=summary, description=summary)
-        if argv and argv[0] == name:  # import only what is asked for: torch takes seconds
-            importlib.import_module(module).add_arguments(verb)
-    args = parser.parse_args(argv)
+    verb = argv[0] if argv else ""
     try:
+        args = parse(argv)
         importlib.import_module(VERBS[args.verb][0]).run(args)
     except UserError as error:
-        print(f"uip2p {args.verb}: error: {error}", file=sys.stderr)
+        print(f"uip2p {verb}: error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # whoever reads has seen enough: `uip2p … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its end
@@ -53,12 +46,25 @@ def main(argv: list[str] | None = None) -> int:
         if error.errno not in NOT_OURS:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        print(f"uip2p {args.verb}: error: {where}{error.strerror}.", file=sys.stderr)
+        print(f"uip2p {verb}: error: {where}{error.strerror}.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\nuip2p {args.verb}: stopped.", file=sys.stderr)
+        print(f"\nuip2p {verb}: stopped.", file=sys.stderr)
         return 130
     return 0
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Only the module of the verb that is asked for is imported: torch takes seconds."""
+    parser = argparse.ArgumentParser(
+        prog="uip2p", description="Image editing by instruction, learned without edited images."
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, (module, summary) in VERBS.items():
+        verb = verbs.add_parser(name, help=summary, description=summary)
+        if argv and argv[0] == name:
+            importlib.import_module(module).add_arguments(verb)
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":
