@@ -91,15 +91,42 @@ def test_outputs_that_are_missing_are_said_before_anything_is_done(run, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+def test_outputs_alone_have_no_round_trip_and_their_table(run, tmp_path, capsys):
+    elsewhere, out = run.folder / "ours" / "seed-4", tmp_path / "run of ünser"
+    assert main([*SCENES[:-2], "--out", str(out), "--model", f"theirs=folder:{elsewhere}"]) == 0
+    said = capsys.readouterr()
+    assert "without the row 'round trip'" in said.err and f"uip2p report '{out}'" in said.out
+    assert list(load_run(out).rows) == ["copy-input", "theirs"] and not (out / "scenes.json").exists()
+
+
+def test_a_folder_that_cannot_be_is_an_error_and_no_traceback(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert f"error: {tmp_path / 'file'}" in said(capsys, *SCENES[1:], "--out", str(tmp_path / "file"))
+
+
+def test_figures_say_what_they_were_computed_with(run):
+    known = run.info["metrics"]
+    assert run.info["summary"]["single-turn"]["ours"].keys() <= known.keys()
+    assert known["clip_t"]["captions"] and known["clip_i"]["backbone"].startswith("clip-judge@")
+    assert "l1" not in known["not measured"] and "dino" in known["not measured"]
+
+
 def test_options_that_would_be_ignored_are_errors(capsys, tmp_path):
     out = str(tmp_path / "run")
     assert "--shard is for a run's folder" in said(capsys, "--shard", "0/2")
     assert "--metrics is for a run's folder" in said(capsys, "--suite", "clip", "--metrics", "l1")
     assert "--scales is for suite ip2p, not scenes" in said(capsys, "--out", out, "--scales", "1")
     assert "--size is for suite" in said(capsys, "--suite", "magicbrush", "--size", "64", "--out", out)
-    assert "--limit is for suite magicbrush, not steps" in said(
+    assert "--limit is for suite magicbrush, not steps --on scenes" in said(
         capsys, "--suite", "steps", "--limit", "3", "--out", out
     )
+    assert "--count is for suite clip or photos or reversibility or scenes, not ip2p" in said(
+        capsys, "--suite", "ip2p", "--count", "9", "--out", out
+    )
+    assert "--sessions is for suite photos or scenes, not steps --on magicbrush" in said(
+        capsys, "--suite", "steps", "--on", "magicbrush", "--sessions", "9", "--out", out
+    )
+    assert "--photos is for suite photos, not scenes" in said(capsys, "--photos", str(tmp_path))
     assert "--json goes without --out" in said(capsys, "--out", out, "--json", str(tmp_path / "a.json"))
     assert "writes a run's folder: give --out" in said(capsys, "--suite", "magicbrush")
     assert "writes no run's folder" in said(capsys, "--suite", "clip", "--out", out)

@@ -7,12 +7,17 @@ import json
 import random
 import shutil
 from collections import Counter
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from drawn_runs import Scenes, Toward, make_run
 from PIL import Image
 
 from uip2p.errors import UserError
+from uip2p.evaluate.asking import Session
+from uip2p.evaluate.running import Shard
+from uip2p.evaluate.runs import load_run
 from uip2p.people import command
 from uip2p.people.create import create
 from uip2p.people.sources import from_folders, from_runs
@@ -128,48 +133,77 @@ def test_every_missing_picture_is_named(edits, tmp_path):
     assert not (tmp_path / "study").exists() and not (tmp_path / "key.json").exists()
 
 
-def test_runs_of_evaluate(edits, tmp_path):
-    """The rows that are asked for, or all but the baselines; turns without an input of their own are left out."""
-    run_folder = tmp_path / "run"
-    rows = [("UIP2P", "uip2p", False), ("HIVE", "hive", False), ("MGIE", "mgie", False), ("copy", "copy-input", True)]
-    for place, (_, folder, _) in enumerate(rows):
-        for number in range(3):
-            path = run_folder / folder / "seed-4" / "7" / f"turn_{number}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (8, 8), (place * 50, number * 50, 0)).save(path)
-    (run_folder / "run.json").write_text(json.dumps({
-        "seeds": [4, 5], "rows": [{"name": n, "folder": f, "baseline": b} for n, f, b in rows],
-    }))  # fmt: skip
-    turns = [
-        {"turn": f"7/turn_{n}", "instruction": f"do {n}", "source": str(edits / "images" / f"{n}.png") if n else None}
-        for n in range(3)
-    ]
-    (run_folder / "inputs").mkdir()
-    shutil.copy(edits / "images" / "2.png", run_folder / "inputs" / "2.png")
-    turns[2]["source"] = "inputs/2.png"
-    (run_folder / "samples.jsonl").write_text("".join(json.dumps(turn) + "\n" for turn in turns))
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two runs of the real runner that asked the same, and what else they were."""
+    root = tmp_path_factory.mktemp("runs")
+    suite = Scenes(count=3)
+    make_run(root / "a", [Toward("UIP2P", 0.9), Toward("HIVE", 0.5)], suite, seeds=(4, 5))
+    make_run(root / "b ü", [Toward("MGIE", 0.2)], suite, seeds=(4, 5))
+    return root
 
-    found = from_runs([run_folder], [])
-    assert [sample.key for sample in found] == ["7/turn_1", "7/turn_2"]
-    assert list(found[0].outputs) == ["UIP2P", "HIVE", "MGIE"]
-    chosen = from_runs([run_folder], ["copy", "HIVE", "UIP2P"])
-    assert list(chosen[0].outputs) == ["copy", "HIVE", "UIP2P"]
-    with pytest.raises(UserError, match="no run has SDXL; there are UIP2P, HIVE, MGIE, copy"):
-        from_runs([run_folder], ["SDXL"])
+
+def test_runs_of_evaluate(runs, tmp_path):
+    """The rows that are asked for, or all but the baselines, in any of the runs."""
+    found = from_runs([runs / "a", runs / "b ü"], [])
+    assert len(found) == 6 and list(found[0].outputs) == ["UIP2P", "HIVE", "MGIE"]
+    assert list(from_runs([runs / "a"], ["copy-input", "HIVE"])[0].outputs) == ["copy-input", "HIVE"]
+    with pytest.raises(UserError, match="no run has SDXL; there are copy-input, ground truth, UIP2P, HIVE"):
+        from_runs([runs / "a"], ["SDXL"])
     with pytest.raises(UserError, match="also called 'UIP2P'"):
-        from_runs([run_folder, run_folder], [])
+        from_runs([runs / "a", runs / "a"], [])
 
-    run("create", "--run", run_folder, "--count", 2, "--checks", 1, "--seed", 1, "--out", tmp_path / "study")
+    words = ["create", "--run", runs / "a", "--run", runs / "b ü", "--count", 2, "--checks", 1, "--seed", 1]
+    run(*words, "--out", tmp_path / "study")
     study = load_study(tmp_path / "study")
     key = load_key(tmp_path / "study.key.json", study)
     assert key.methods == ("UIP2P", "HIVE", "MGIE") and len(study.items) == 3
     assert (tmp_path / "study.key.json").stat().st_mode & 0o077 == 0
+    known = {"UIP2P": load_run(runs / "a"), "HIVE": load_run(runs / "a"), "MGIE": load_run(runs / "b ü")}
     for item in study.items:
         if item.id not in key.checks:
-            number = int(key.samples[item.id][-1])
             for name in item.candidates:
-                colour = Image.open(tmp_path / "study" / "pictures" / name).getpixel((3, 3))
-                assert colour == (key.methods.index(key.pictures[name]) * 50, number * 50, 0)
+                method = key.pictures[name]
+                made = Image.open(known[method].output(method, key.samples[item.id], 4))
+                assert (np.array(Image.open(tmp_path / "study" / "pictures" / name)) == np.array(made)).all()
+            assert item.instruction == known["HIVE"].samples[key.samples[item.id]]["instruction"]
+
+
+def test_turns_on_an_editors_own_output_are_not_asked(tmp_path):
+    make_run(tmp_path / "run", [Toward("UIP2P", 0.9)], Sessions())
+    assert {sample.key for sample in from_runs([tmp_path / "run"], [])} == {"one", "s/1"}
+
+
+def test_runs_that_asked_something_else(runs, tmp_path):
+    make_run(tmp_path / "else", [Toward("MGIE", 0.2)], Scenes(count=3, instruction="paint it red"))
+    with pytest.raises(UserError, match="is another edit than in"):
+        from_runs([runs / "a", tmp_path / "else"], [])
+    copy = shutil.copytree(runs / "b ü", tmp_path / "copy")
+    picture = sorted((copy / "inputs").rglob("*.png"))[0]
+    Image.new("RGB", (32, 32), "red").save(picture)
+    with pytest.raises(UserError, match="is another edit than in"):
+        from_runs([runs / "a", copy], [])
+
+
+def test_a_run_that_is_not_finished_makes_no_study(runs, tmp_path):
+    make_run(tmp_path / "half", [Toward("UIP2P", 0.9)], Scenes(count=3), shard=Shard(0, 2))
+    with pytest.raises(UserError, match="not finished"):
+        from_runs([tmp_path / "half"], [])
+    with pytest.raises(UserError, match="no folder that `uip2p evaluate --out` wrote"):
+        from_runs([tmp_path], [])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sessions(Scenes):
+    """A single edit, and a session of two turns, both of which count."""
+
+    def sessions(self):
+        one, two, three = (session.turns[0] for session in super().sessions()[:3])
+        first = replace(two, key="s/1", about={"instructions": [two.instruction]})
+        second = replace(
+            three, key="s/2", source=None, before=two.source, about={"instructions": ["a", three.instruction]}
+        )
+        return [Session("one", (replace(one, key="one"),)), Session("s", (first, second))]
 
 
 def test_without_a_seed_two_studies_differ(edits, tmp_path):
@@ -192,7 +226,7 @@ def test_without_a_seed_two_studies_differ(edits, tmp_path):
         (["--out", "OUT", "ALL", "--inputs", "EDITS/nothing.jsonl"], "no such file"),
         (["--out", "OUT", "ALL", "--inputs", "EDITS", "--method", "HIVE=EDITS"], "is there twice"),
         (["--out", "OUT", "--method", "a=EDITS/none", "--inputs", "EDITS"], "is no folder"),
-        (["--out", "OUT", "--run", "EDITS"], "run.json: there is no such file"),
+        (["--out", "OUT", "--run", "EDITS"], "it has no run.json"),
     ],
 )
 def test_what_is_wrong_is_said(words, told, edits, tmp_path):

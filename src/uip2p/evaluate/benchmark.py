@@ -37,23 +37,27 @@ class Options:
         self.flags: dict[str, str] = {}
         self.owners: dict[str, set[str]] = {}
 
-    def of(self, title: str, owner: str) -> _Group:
-        return _Group(self, self.parser.add_argument_group(title), owner)
+    def of(self, title: str, *owners: str) -> _Group:
+        """A group of the help, whose options the owners take: suites, or WHOSE."""
+        return _Group(self, self.parser.add_argument_group(title), owners)
 
 
 class _Group:
-    def __init__(self, options: Options, group: Any, owner: str):
-        self.options, self.group, self.owner = options, group, owner
+    def __init__(self, options: Options, group: Any, owners: Sequence[str]):
+        self.options, self.group, self.owners = options, group, owners
+
+    def to(self, *owners: str) -> _Group:
+        """The same group of the help, for options that others take."""
+        return _Group(self.options, self.group, owners)
 
     def add_argument(self, *flags: str, **settings: Any) -> None:
         known, flag = self.options.flags, flags[0]
         if flag not in known:
             known[flag] = self.group.add_argument(*flags, **{"default": argparse.SUPPRESS, **settings}).dest
-        self.options.owners.setdefault(known[flag], set()).add(self.owner)
+        self.options.owners.setdefault(known[flag], set()).update(self.owners)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    options = Options(parser)
+def add_arguments(options: Options) -> None:
     run = options.of("a run's folder: outputs, figures and table, of any suite but clip and reversibility", WHOSE)
     run.add_argument("--out", type=Path, metavar="RUN", help="where it goes; the same command goes on where it stopped")
     run.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="replicates of every edit (default: --seed)")
@@ -66,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     meter.add_arguments(options.of("figures of a run", WHOSE))
     for suite, module in SUITES.items():
         importlib.import_module(module).add_arguments(options.of(f"suite {suite}", suite))
-    parser.set_defaults(owners=options.owners)
+    options.parser.set_defaults(owners=options.owners)
 
 
 def check_arguments(args: argparse.Namespace) -> None:
@@ -77,7 +81,8 @@ def check_arguments(args: argparse.Namespace) -> None:
             flag = f"--{name.replace('_', '-')}"
             if owners == {WHOSE}:
                 raise UserError(f"{flag} is for a run's folder: give --out RUN, and a suite that writes one.")
-            raise UserError(f"{flag} is for suite {' or '.join(sorted(owners - {WHOSE}))}, not {args.suite}.")
+            asked = f"{args.suite} --on {chosen(args)}" if args.suite in ON else args.suite
+            raise UserError(f"{flag} is for suite {' or '.join(sorted(owners - {WHOSE}))}, not {asked}.")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -95,7 +100,8 @@ def run(args: argparse.Namespace) -> None:
     done = Runner(suite, rows, figures, args.out, seeds, shard, args.batch_size, command).run()
     if done is not None:
         print(text(done))
-        print(f"{done.folder / TABLE}: intervals, and what differs. One page of it all: uip2p report {done.folder}")
+        print(f"{done.folder / TABLE}: intervals, and what differs.")
+        print(f"One page of it all: {shlex.join(['uip2p', 'report', str(done.folder)])}")
 
 
 def opened(args: argparse.Namespace, spec: str) -> Editor:

@@ -1,4 +1,4 @@
-"""`uip2p evaluate`: score any InstructPix2Pix folder against exact answers, beside the rows it must be read with."""
+"""`uip2p evaluate`: a benchmark's run into a folder, or the quick figures of one model against exact answers."""
 
 from __future__ import annotations
 
@@ -27,11 +27,17 @@ from uip2p.images import grid, save_image, write_atomic
 from uip2p.models.clip import load_clip
 
 QUICK = ("scenes", "photos", "clip", "reversibility")  # suites that print one model's figures, and write no folder
+# Of options that are absent unless given, so that one which a suite does not take is noticed.
+DEFAULTS: dict[str, Any] = {
+    "steps": None, "guidance": None, "image_guidance": None, "count": 270, "sessions": 90, "split": "test",
+    "judge": None, "photos": [],
+}  # fmt: skip
 RANKS = {"best": 0.0, "upper quarter": 0.25, "median": 0.5, "lower quarter": 0.75, "worst": 1.0}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
+    options = benchmark.Options(parser)
+    add = parser.add_argument_group("what is measured").add_argument
     add("--suite", choices=(*SUITES, "clip", "reversibility"), default="scenes",
         help="scenes: drawn, with exact answers; photos: tones of photographs; magicbrush; ip2p: InstructPix2Pix's "
         "curve; steps, ablation: on another suite's questions; vlm: a judge that looks at edits; clip: what a CLIP "
@@ -39,30 +45,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", action="append", metavar="[NAME=]SPEC",
         help="an editor: 'mini' (the default), a folder, a hub id or a .safetensors file; diffusers:ID, its own "
         "pipeline; endpoint:URL#MODEL; folder:DIR, outputs made elsewhere. Again for every further row")
-    add("--json", type=Path, help="where the result goes; each case's row goes beside it, into the same name .jsonl")
-    add("--split", default="test", help="train, validation, test, composition or language (default: test)")
-    add("--seed", type=int, default=0, help="of the world and of the edits' noise (default: 0)")
-    add("--count", type=int, default=270, help="single edits, shared equally among the kinds (default: 270)")
-    add("--sessions", type=int, default=90, help="sessions of three edits in a row (default: 90)")
-    add("--steps", type=int, help="sampling steps (default: the model's own)")
-    add("--guidance", type=float, help="text guidance scale (default: the model's own)")
-    add("--image-guidance", type=float, help="image guidance scale (default: the model's own)")
-    add("--batch-size", type=int, default=16, help="changes the speed, never a result (default: 16)")
-    add("--judge", help="a CLIPModel folder that no loss has used (default: the shipped judge)")
-    add("--photos", type=Path, nargs="*", default=[], metavar="DIR",
+    add("--seed", type=int, default=0, help="of the drawn world and of the edits' noise (default: 0)")
+    add("--batch-size", type=int, default=16, metavar="N", help="changes the speed, never a result (default: 16)")
+    sampling = options.of("sampling: what is given here goes before the suite's protocol", *SUITES, "reversibility")
+    sampling.add_argument("--steps", type=int, help="default: the protocol's, else the model's own")
+    sampling.add_argument("--guidance", type=float, metavar="S_T", help="of the text (default: likewise)")
+    sampling.add_argument("--image-guidance", type=float, metavar="S_I", help="of the image (default: likewise)")
+    drawn = options.of("suites scenes and photos, and what else is drawn", "scenes", "photos")
+    more = drawn.to("scenes", "photos", "clip", "reversibility")
+    more.add_argument("--count", type=int, metavar="N", help="single edits, as many of each kind (default: 270)")
+    drawn.add_argument("--sessions", type=int, metavar="N", help="sessions of three edits in a row (default: 90)")
+    drawn.to("scenes", "photos", "clip", "reversibility", "magicbrush").add_argument(
+        "--split", help="train, validation, test, composition or language; magicbrush: test, dev (default: test)")
+    drawn.to("scenes", "photos", "reversibility").add_argument(
+        "--judge", metavar="DIR", help="a CLIPModel folder that no loss has used (default: the shipped judge)")
+    drawn.to("photos").add_argument("--photos", type=Path, nargs="*", metavar="DIR",
         help="folders of photographs with metadata.jsonl, beside scikit-image's (suite photos)")
-    add("--pictures", type=Path, help="a folder for grids of the best, median and worst edits of each kind")
+    quick = parser.add_argument_group("quick figures of one model, without --out: scenes, photos, clip, reversibility")
+    quick.add_argument("--json", type=Path, metavar="FILE",
+        help="where the result goes; each case's row goes beside it, into the same name .jsonl")
+    quick.add_argument("--pictures", type=Path, metavar="DIR",
+        help="where grids of the best, median and worst edits of each kind go (scenes and photos)")
+    benchmark.add_arguments(options)
     reversibility.add_arguments(parser)
-    benchmark.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     quiet_libraries()
-    if args.count < 1 or args.sessions < 0 or args.batch_size < 1:
-        raise UserError("--count and --batch-size start at 1, --sessions at 0")
     folder = hasattr(args, "out")
     args.model = args.model or ([] if args.suite == "vlm" else ["mini"])
     benchmark.check_arguments(args)
+    for name, value in DEFAULTS.items():
+        if not hasattr(args, name):
+            setattr(args, name, value)
+    if args.count < 1 or args.sessions < 0 or args.batch_size < 1:
+        raise UserError("--count and --batch-size start at 1, --sessions at 0")
     reversibility.check_arguments(args)
     check_quick(args, folder)
     if folder:
@@ -109,8 +126,8 @@ def check_quick(args: argparse.Namespace, folder: bool) -> None:
         raise UserError(f"suite {args.suite} writes a run's folder: give --out RUN.")
     if len(args.model) > 1:
         raise UserError("several --model: rows of a table need a run's folder, --out RUN.")
-    if args.suite not in ("scenes", "photos") and (args.pictures or args.photos):
-        raise UserError("--pictures and --photos are for the suites scenes and photos: leave them out.")
+    if args.suite not in ("scenes", "photos") and args.pictures:
+        raise UserError("--pictures is for the suites scenes and photos: leave it out.")
 
 
 def evaluate_encoder(args: argparse.Namespace) -> None:

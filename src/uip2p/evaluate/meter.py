@@ -27,6 +27,7 @@ from uip2p.evaluate.encoders import (
     unit_tensor,
 )
 from uip2p.evaluate.perceptual import Lpips, open_lpips
+from uip2p.evaluate.runs import NOT_MEASURED
 from uip2p.models import hub
 
 FORMULAS = 1  # to be raised when a figure changes its meaning: outputs that were measured otherwise are measured again
@@ -120,7 +121,7 @@ class StandardMeter:
         missing = {name: "not asked for" for name in FIGURES if name not in self.figures}
         if "lpips" in missing and not self.lpips:
             missing["lpips"] = "no weights given (--lpips FILE)"
-        return {name: known[name] for name in self.figures} | {"not measured": missing, "formulas": FORMULAS}
+        return {name: known[name] for name in self.figures} | {NOT_MEASURED: missing, "formulas": FORMULAS}
 
     def measure(self, judged: Sequence[Judged]) -> list[Figures]:
         for one in judged:

@@ -26,7 +26,7 @@ from uip2p.evaluate.asking import Ask, Picture, Refused, Session, Turn, open_pic
 from uip2p.evaluate.editors import Finite
 from uip2p.evaluate.meter import Judged, Meter
 from uip2p.evaluate.rows import append_rows, commit, digest, machine, noise_seed, versions
-from uip2p.evaluate.runs import FORMAT, RUN, SAMPLES, TABLE, Run, output_path, read_journals, row_folder
+from uip2p.evaluate.runs import FORMAT, NOT_MEASURED, RUN, SAMPLES, TABLE, Run, output_path, read_journals, row_folder
 from uip2p.evaluate.suites import Row, Suite
 from uip2p.evaluate.tables import markdown, summarise
 from uip2p.images import load_image, write_atomic
@@ -97,10 +97,11 @@ class Runner:
 
     @cached_property
     def _metrics(self) -> dict[str, Any]:
-        """Figure → what it was computed with, the meter's and the suite's own; what is left of "not measured"."""
-        found = {**self.meter.describe(), **self.suite.measured()}
-        missing = found.get("not measured", {})
-        return found | {"not measured": {name: why for name, why in missing.items() if name not in found}}
+        """What the suite measures itself is not missing where the meter was not asked for it."""
+        meter, own = self.meter.describe(), self.suite.measured()
+        if NOT_MEASURED in meter:
+            meter[NOT_MEASURED] = {name: why for name, why in meter[NOT_MEASURED].items() if name not in own}
+        return {**meter, **own}
 
     def output_key(self, row: Row, seed: int, turn: Turn, before: str | None) -> str:
         """before: the key of the output that the turn goes on from."""

@@ -25,6 +25,7 @@ from uip2p.evaluate.rows import read_rows
 
 FORMAT = 1
 RUN, SAMPLES, TABLE = "run.json", "samples.jsonl", "table.md"
+NOT_MEASURED = "not measured"  # among the metrics' descriptions: figure → why
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Run:
         """Where a row's output lies; seed: the run's first by default."""
         found = next(entry for entry in self.info["rows"] if entry["name"] == row)
         return output_path(self.folder / found["folder"], self.info["seeds"][0] if seed is None else seed, turn)
+
+    def asked(self, turn: str) -> list[str]:
+        """All instructions since the picture that the change is measured from: of a session's turn several."""
+        sample = self.samples[turn]
+        return list(sample["about"].get("instructions") or [sample["instruction"]])
 
     def groups(self) -> list[str]:
         """In the order in which they first occur."""

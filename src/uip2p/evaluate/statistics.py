@@ -8,6 +8,7 @@ in common, such as another training run of the same recipe, is not covered: the 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -136,7 +137,8 @@ def _interval(sums: np.ndarray, counts: np.ndarray, seed: int, draws: int) -> tu
     draw whose counts sum to nothing has no ratio, and is none."""
     if len(sums) < 2:
         return None, None
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # of such draws: said of an interval we do not use
         drawn = stats.bootstrap(
             (sums, counts), lambda sums, counts, axis: sums.sum(axis) / counts.sum(axis), paired=True, vectorized=True,
             n_resamples=draws, batch=200, method="percentile", rng=np.random.default_rng(seed),

@@ -97,7 +97,7 @@ def heading(figure: str) -> str:
 
 
 def cell(figure: str, value: float | None) -> str:
-    return "–" if value is None else format(value, FIGURES[figure][1])
+    return "–" if value is None else format(value, FIGURES[figure][1]).replace("-", "−")
 
 
 def difference_cell(figure: str, found: Difference) -> str:
@@ -155,6 +155,9 @@ def text(run: Run) -> str:
         cells = {f"{row['name']} (published)": dict(row["figures"]) for row in published}
         cells |= {name: {f: found["mean"] for f, found in figures.items()} for name, figures in rows.items()}
         columns = [name for name in FIGURES if any(name in figures for figures in cells.values())]
+        if not columns:
+            lines += [f"{group}: no figure was measured", ""]
+            continue
         heads, width = {name: f"{heading(name):>7}" for name in columns}, max(map(len, cells))
         lines += [f"{group}, {len(run.turns(group))} edits, {_seeds(run.info['seeds'])}", ""]
         lines += [" " * width + "".join(f"  {head}" for head in heads.values())]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from uip2p.datasets.folder import read_rows
 from uip2p.errors import UserError
+from uip2p.evaluate.runs import Run, load_run
 from uip2p.images import WRITERS
 
 
@@ -23,61 +22,51 @@ class Sample:
     outputs: Mapping[str, Path]
 
 
-def from_runs(runs: Sequence[Path], names: Sequence[str]) -> list[Sample]:
-    """The turns that all the runs have, edited by the named rows, or by every row that is no baseline; of several
-    seeds, the first. Turns on an editor's own output are left out: there each method had another input.
+def from_runs(folders: Sequence[Path], names: Sequence[str]) -> list[Sample]:
+    """The scored turns that all the runs have, edited by the named rows, or by every row that is no baseline; of
+    several seeds, the first. Turns on an editor's own output are left out: there each method had another input, and
+    the paper asked about single edits.
 
-    UserError: no run, no such row, a row of that name in two runs, instructions that differ, nothing in common."""
-    chosen: dict[str, Path] = {}  # row → the folder of its outputs
-    turns: list[dict[str, dict[str, Any]]] = []
-    rows_seen: list[str] = []
+    UserError: no run, or one that is not finished; no such row; a row of that name in two runs; other instructions or
+    other inputs under one name; nothing in common."""
+    runs = [load_run(folder) for folder in folders]
+    chosen: dict[str, Run] = {}  # row → its run
+    there = [row["name"] for run in runs for row in run.info["rows"]]
     for run in runs:
-        about = _json(run / "run.json")
-        seed = about.get("seeds", [0])[0]
-        turns.append(_turns(run))
-        for row in about["rows"]:
-            rows_seen.append(row["name"])
-            if (row["name"] in names) if names else not row.get("baseline"):
+        for row in run.info["rows"]:
+            if (row["name"] in names) if names else not row["baseline"]:
                 if row["name"] in chosen:
-                    raise UserError(f"{run}: a row of an earlier run is also called {row['name']!r}. Name one of them.")
-                chosen[row["name"]] = run / row["folder"] / f"seed-{seed}"
+                    raise UserError(
+                        f"{run.folder}: a row of an earlier run is also called {row['name']!r}. Name one of them."
+                    )
+                chosen[row["name"]] = run
     if unknown := [name for name in names if name not in chosen]:
-        raise UserError(f"--rows: no run has {', '.join(unknown)}; there are {', '.join(rows_seen)}.")
+        raise UserError(f"--rows: no run has {', '.join(unknown)}; there are {', '.join(dict.fromkeys(there))}.")
     rows = {name: chosen[name] for name in names or chosen}
 
     samples = []
-    for key, turn in turns[0].items():
-        if all(key in other for other in turns):
-            if len({other[key]["instruction"] for other in turns}) > 1:
-                raise UserError(f"turn {key}: the runs asked for different things. Take runs of one suite.")
-            outputs = {name: folder / f"{key}.png" for name, folder in rows.items()}
-            samples.append(Sample(key, turn["instruction"], runs[0] / turn["source"], outputs))
+    for key in runs[0].samples:
+        source = runs[0].picture(key, "source")
+        if source is None or len(runs[0].asked(key)) > 1 or any(key not in run.samples for run in runs):
+            continue
+        for run in runs[1:]:
+            if run.asked(key) != runs[0].asked(key) or not _same(source, run.picture(key, "source")):
+                raise UserError(
+                    f"{run.folder}: {key} is another edit than in {runs[0].folder}. Take runs of one suite, with the "
+                    "same options but --model."
+                )
+        outputs = {name: run.output(name, key) for name, run in rows.items()}
+        samples.append(Sample(key, runs[0].samples[key]["instruction"], source, outputs))
     if not samples:
-        raise UserError(f"{', '.join(map(str, runs))}: no turn with an input picture is in every run.")
+        raise UserError(f"{', '.join(map(str, folders))}: no single edit with an input picture is in every run.")
     return samples
 
 
-def _turns(run: Path) -> dict[str, dict[str, Any]]:
-    path = run / "samples.jsonl"
-    found = {}
-    for row, where in read_rows(path):
-        if not isinstance(row.get("turn"), str) or not isinstance(row.get("instruction"), str):
-            raise UserError(f"{where}: a turn needs `turn` and `instruction`. Is this the folder of a run?")
-        if row.get("source"):
-            found[row["turn"]] = row
-    return found
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(read["rows"], list):
-            raise TypeError("rows is no list")
-        return read
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file. Name the folder of a run of `uip2p evaluate`.") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: is not the description of a run ({error}).") from None
+def _same(one: Path, other: Path | None) -> bool:
+    """Whether two runs show the same picture; one that is gone is named later, if it is drawn at all."""
+    if other is None or not (one.is_file() and other.is_file()):
+        return other is not None
+    return one.resolve() == other.resolve() or one.read_bytes() == other.read_bytes()
 
 
 def from_folders(methods: Mapping[str, Path], inputs: Path) -> list[Sample]:

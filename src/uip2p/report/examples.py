@@ -39,7 +39,7 @@ def examples_of(run: Run, group: str, by: str | None = None) -> Data:
         "ranked_row": row,
         "shown": shown_rows(run.info["rows"]),
         "examples": [
-            {"rank": rank, "of_kind": kind, "seed": seed, "value": values[turn], **_asked(run.samples[turn])}
+            {"rank": rank, "of_kind": kind, "seed": seed, "value": values[turn], **_asked(run, turn)}
             for rank, kind, turn in chosen
         ],
     }
@@ -85,6 +85,7 @@ def shown_rows(rows: Sequence[Data]) -> list[str]:
     return sorted(found, key=[row["name"] for row in rows].index)
 
 
-def _asked(sample: Data) -> Data:
+def _asked(run: Run, turn: str) -> Data:
+    sample = run.samples[turn]
     told = {name: sample[name] for name in ("turn", "session", "instruction", "caption", "edited_caption", "kind")}
-    return {**told, "instructions": list(sample["about"].get("instructions") or [sample["instruction"]])}
+    return {**told, "instructions": run.asked(turn)}

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from uip2p.evaluate.runs import Run
+from uip2p.evaluate.runs import NOT_MEASURED, Run
 from uip2p.evaluate.statistics import Difference, difference
 from uip2p.evaluate.tables import FIGURES, clusters, defined, summarise
 
 Data = dict[str, Any]
 COPY = "copy-input"
-NOT_MEASURED = "not measured"  # of a meter's description: figure → why
 
 
 class Pairs:

@@ -9,10 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from uip2p.evaluate.runs import NOT_MEASURED
 from uip2p.instructions.wording import printable
 from uip2p.pages import facts, style
 from uip2p.report.collect import Report
-from uip2p.report.groups import NOT_MEASURED
 from uip2p.report.pictures import GAIN, Example, open_example, plot, tile
 from uip2p.report.tables import (
     FIGURES,

@@ -28,8 +28,7 @@ def test_a_run(judge, world_model, run_suite):
     assert ".0000 [.0000, .0000], inside the noise" in ours
     assert "| *base → +sim (published)* | -0.028 | -0.008 | +0.028 |" in table
     assert "- **base → +sim**: the change of CLIP-T is inside the noise" in table and "No such trade" in table
-    whole = (run.folder / "table.md").read_text()
-    assert "| *+attn (published)* | 0.0620 | 0.0170 | 0.9320 | 0.9040 | 0.2960 |" in whole
+    assert "(published)" not in (run.folder / "table.md").read_text()  # drawn scenes are not MagicBrush
     assert Image.open(run.folder / "ablation.png").width > 500
 
     for turn in run.turns("single-turn"):
@@ -39,8 +38,8 @@ def test_a_run(judge, world_model, run_suite):
     assert list(steps) == ["base → +sim", "+sim → +attn"]
     assert steps["base → +sim"]["l1"].mean == pytest.approx(0.25)  # each against the one before
     assert steps["+sim → +attn"]["l1"].mean == pytest.approx(-0.75)
-    assert ablation.published_changes(run, "single-turn")["+sim → +attn"]["clip_t"] == pytest.approx(-0.005)
-    assert ablation.published_changes(run, "three-turn") == {}
+    assert ablation.published_changes("single-turn")["+sim → +attn"]["clip_t"] == pytest.approx(-0.005)
+    assert ablation.published_changes("three-turn") == {}
 
 
 @pytest.mark.slow

@@ -89,7 +89,7 @@ def require(editor: Editor, *names: str) -> None:
         can = ", ".join(sorted(editor.tunable)) or "nothing: its outputs are as they are"
         raise UserError(
             f"{editor.name}: its {' and '.join(lacking)} cannot be set, and this needs it (it can be told {can}). "
-            "Leave this editor out, or take another suite."
+            "Leave out this editor, or the option that says so, or take another suite."
         )
 
 

@@ -64,11 +64,11 @@ def sha256(path: Path) -> str:
 
 def questions_of_run(run: Run) -> list[Session]:
     """A run's scored turns, each by itself: from the picture that the whole change is measured from, by all that was
-    asked since (`about["instructions"]`, where a session has several)."""
+    asked since."""
     sessions: dict[str, list[Turn]] = {}
     for key, sample in run.samples.items():
         sessions.setdefault(sample["session"], []).append(Turn(
-            key, "; then ".join(sample["about"].get("instructions") or [sample["instruction"]]),
+            key, "; then ".join(run.asked(key)),
             source=_there(run.picture(key, "source"), key), target=run.picture(key, "target"),
             caption=sample["caption"], edited_caption=sample["edited_caption"], groups=tuple(sample["groups"]),
             kind=sample["kind"], about=sample["about"],

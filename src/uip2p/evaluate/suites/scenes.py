@@ -71,13 +71,30 @@ class Scenes(Suite):
     def _by_key(self) -> dict[str, Case]:
         return {_key(case, len(case.instructions) - 1): case for case in self.cases}
 
+    def measured(self) -> dict[str, Any]:
+        pixels = {"range": "[0, 1]", "resize": "the output to the scene's size, bicubic, PIL, 8 bit"}
+        known: dict[str, Any] = {name: pixels for name in ("l1", "l2")}
+        known |= {name: pixels | {"mean": "ratio of sums over all edits"} for name in ("inside", "outside")}
+        known |= {name: pixels | {"by": "the exact answers"} for name in ("success", "halfway")}
+        if self.clip:
+            side = self.clip.image_size
+            judge = {"backbone": self.settings["judge"], "range": "[0, 1]", "crop": "none"}
+            judge["resize"] = f"{side} × {side}, bicubic with antialiasing, float"
+            known["clip_i"] = judge
+            known |= {name: judge | {"captions": self.captions} for name in ("clip_t", "direction", "judge_success")}
+        return known
+
     def finish(self, run: Run) -> list[Path]:
-        """scenes.json, and in print: of each editor the tables over kinds and by kind, beside the baselines."""
+        """scenes.json and scenes.txt: of each editor the tables of the quick figures, over kinds and by kind, beside
+        the baselines. None without a round trip, over whose change theirs is counted."""
+        if any(name not in run.rows for name in BESIDE):
+            return []
         summaries = {row: summarise(samples(run, row)) for row in editors_of(run)}
-        for row, summary in summaries.items():
-            print(f"{row}\n\n{as_text(summary)}\n")
-        path = run.folder / "scenes.json"
-        return [write_atomic(path, (json.dumps(summaries, indent=1) + "\n").encode())]
+        tables = "\n".join(f"{row}\n\n{as_text(summary)}\n" for row, summary in summaries.items())
+        return [
+            write_atomic(run.folder / "scenes.json", (json.dumps(summaries, indent=1) + "\n").encode()),
+            write_atomic(run.folder / "scenes.txt", tables.encode()),
+        ]
 
 
 def add_arguments(group: Any) -> None:
