@@ -10,9 +10,9 @@ from uip2p.evaluate.asking import Sampling
 from uip2p.evaluate.benchmark import rows_of
 from uip2p.evaluate.command import shipped_judge
 from uip2p.evaluate.editors import open_editor
-from uip2p.evaluate.report import summarise
+from uip2p.evaluate.quick import evaluate_scenes
 from uip2p.evaluate.runs import load_run
-from uip2p.evaluate.scenes_suite import evaluate_scenes
+from uip2p.evaluate.scene_tables import summarise
 from uip2p.evaluate.suites.magicbrush import SAMPLING, MagicBrush
 from uip2p.evaluate.suites.scenes import samples
 
