@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -59,7 +60,13 @@ def test_the_shipped_editor_behind_an_endpoint():
 
 
 def test_a_request_has_what_the_options_say():
-    with serve(right) as server:
+    both = threading.Barrier(2)
+
+    def two_at_a_time(number, form):
+        both.wait(30)
+        return right(number, form)
+
+    with serve(two_at_a_time) as server:
         editor = quick(server.base_url, "?size=1024x1024&quality=high&num_inference_steps=28&concurrency=2")
         editor.sampled(Sampling(size=16, steps=100, scheduler="ddim")).edit([ASK] * 6)
         assert server.most == 2
