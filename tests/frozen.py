@@ -24,7 +24,7 @@ from uip2p.scenes.world import World
 
 OPENAI_MEAN, OPENAI_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-PHOTO_WIDTHS = (288, 128, 141, 301, 96, 111, 256)  # larger and smaller than what encoders see
+PHOTO_WIDTHS = (100, 128, 141, 301, 96, 111, 90)  # larger and smaller than what encoders see
 
 
 def build_openai_clip(folder: Path) -> Path:

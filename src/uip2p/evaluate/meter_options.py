@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,19 +17,18 @@ from uip2p.models import hub
 
 def add_arguments(group: Any) -> None:
     """Options of `build_meter`; what is not given is absent, and the suite's default holds."""
-    add = group.add_argument
-    suppressed: dict[str, Any] = {"default": argparse.SUPPRESS}
-    add("--metrics", metavar="A,B,…", **suppressed,
+    add = functools.partial(group.add_argument, default=argparse.SUPPRESS)
+    add("--metrics", metavar="A,B,…",
         help=f"which figures, of {', '.join(FIGURES)} (default: the suite's, and lpips and dino where named)")
-    add("--clip", metavar="ID|FOLDER", **suppressed,
+    add("--clip", metavar="ID|FOLDER",
         help=f"CLIP in transformers' layout, or 'mini', the shipped judge (default: the suite's, else {hub.CLIP_B})")
-    add("--clip-preprocessing", choices=tuple(PREPROCESSING), **suppressed,
+    add("--clip-preprocessing", choices=tuple(PREPROCESSING),
         help="openai: shortest edge and centre crop in PIL; stretch: to a square, antialiased; ip2p: to a square, not "
         "antialiased (default: the suite's, else openai)")
-    add("--dino", metavar="ID|FOLDER", help=f"DINO as a transformers ViTModel (default: {hub.DINO})", **suppressed)
-    add("--lpips", metavar="FILE", **suppressed,
+    add("--dino", metavar="ID|FOLDER", help=f"DINO as a transformers ViTModel (default: {hub.DINO})")
+    add("--lpips", metavar="FILE",
         help="torchvision's AlexNet as .safetensors; without it lpips is not measured")
-    add("--metrics-batch-size", type=int, metavar="N", **suppressed,
+    add("--metrics-batch-size", type=int, metavar="N",
         help="pictures that an encoder is given at once; changes the speed, never a figure (default: 32)")
 
 
