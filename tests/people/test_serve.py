@@ -145,14 +145,14 @@ class Rater:
 
 @needs_chromium
 @needs_gradio
-def test_three_raters_at_once_from_the_first_page_to_the_report(chromium, made, tmp_path):
-    count = len(made.study.items)
+def test_three_raters_at_once_from_the_first_page_to_the_report(chromium, small, tmp_path):
+    count = len(small.study.items)
     file = tmp_path / "answers.sqlite"
-    with server(made, file) as address:
+    with server(small, file) as address:
         assert urlsplit(address).hostname == "127.0.0.1"
         raters = [
-            Rater(chromium, address, made, TASTES[0], PHONE), Rater(chromium, address, made, TASTES[1], DESKTOP),
-            Rater(chromium, address, made, TASTES[2], DESKTOP, attentive=False),
+            Rater(chromium, address, small, TASTES[0], PHONE), Rater(chromium, address, small, TASTES[1], DESKTOP),
+            Rater(chromium, address, small, TASTES[2], DESKTOP, attentive=False),
         ]  # fmt: skip
         phone, desktop, _ = raters
         for rater in raters:
@@ -165,9 +165,9 @@ def test_three_raters_at_once_from_the_first_page_to_the_report(chromium, made, 
                 assert rater.page.locator("input:checked, input:disabled").count() == 0
             assert phone.width()[0] <= phone.width()[1] == 360
             if number == 1:
-                check_a_question(phone, made)
+                check_a_question(phone, small)
                 check_refusals(desktop)
-            if number == 3:  # in the middle: the same item in the same order, and what was chosen is not sent
+            if number == 2:  # in the middle: the same item in the same order, and what was chosen is not sent
                 before = desktop.item(), desktop.shown()
                 desktop.choose()
                 desktop.page.reload()
@@ -183,7 +183,7 @@ def test_three_raters_at_once_from_the_first_page_to_the_report(chromium, made, 
         assert phone.width()[0] <= phone.width()[1]
         desktop.page.reload()
         desktop.page.get_by_role("heading", name="Thank you!").wait_for()
-        check_doors(address, made)
+        check_doors(address, small)
         for rater in raters:
             assert {urlsplit(url).netloc for url in rater.asked if not url.startswith("data:")} == {
                 urlsplit(address).netloc
@@ -193,13 +193,13 @@ def test_three_raters_at_once_from_the_first_page_to_the_report(chromium, made, 
     for rater in raters:  # only now: an open page does not keep the server from its end
         rater.page.context.close()
 
-    stored = Answers(file, made.study, create=False).all()
+    stored = Answers(file, small.study, create=False).all()
     assert len(stored) == 3 * count and all(answer.seconds is not None for answer in stored)
     by_rater: dict[str, dict] = {}
     for answer in stored:
         by_rater.setdefault(answer.rater, {})[answer.item] = dict(answer.choices)
     assert sorted(map(repr_of, by_rater.values())) == sorted(repr_of(rater.clicked) for rater in raters)
-    check_report(made, stored, raters)
+    check_report(small, stored, raters)
 
 
 def repr_of(choices) -> str:
