@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -102,6 +104,14 @@ class Budget:
         self.cost += cost
 
 
+@functools.cache
+def certificates() -> ssl.SSLContext:
+    """Whom TLS trusts, as httpx has it: read once, since that takes longer than many a call."""
+    import httpx
+
+    return httpx.create_ssl_context()
+
+
 class Connection:
     """The client and what was learned about its server. `learn` first, and `close` at last, in the same event loop."""
 
@@ -127,7 +137,7 @@ class Connection:
         """A client of the running event loop. An empty key would make it look for another in the environment."""
         self.client = self.openai.AsyncOpenAI(
             api_key=self.key or "none", base_url=self.config.base_url or None, timeout=self.config.timeout,
-            max_retries=0,
+            max_retries=0, http_client=self.openai.DefaultAsyncHttpxClient(verify=certificates()),
         )  # fmt: skip
 
     async def close(self) -> None:

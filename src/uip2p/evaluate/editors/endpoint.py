@@ -129,8 +129,13 @@ class Endpoint:
             import openai
         except ImportError:
             raise UserError("to ask an endpoint, install the openai client: pip install 'uip2p[llm]'.") from None
+        from uip2p.instructions.connection import certificates
+
         stop = threading.Event()
-        client = openai.OpenAI(api_key=self._key() or "none", base_url=self.url, timeout=self.timeout, max_retries=0)
+        client = openai.OpenAI(
+            api_key=self._key() or "none", base_url=self.url, timeout=self.timeout, max_retries=0,
+            http_client=openai.DefaultHttpxClient(verify=certificates()),
+        )  # fmt: skip
         with client, ThreadPoolExecutor(self.concurrency) as pool:
             calls = [pool.submit(self._patiently, client, ask, stop) for ask in asks]
             try:

@@ -46,8 +46,13 @@ def rows_along(
     said: how the row's name tells the value. UserError: an editor that cannot be told it."""
     for editor in editors:
         require(editor, field)
+
+    def told(value: float) -> Sampling:
+        changed: dict[str, Any] = {field: value}
+        return replace(sampling, **changed)
+
     return [
-        Row(f"{editor.name}, {said(value)}", editor.sampled(replace(sampling, **{field: value})), editor.name, value)
+        Row(f"{editor.name}, {said(value)}", editor.sampled(told(value)), editor.name, value)
         for editor in editors
         for value in values
     ]
