@@ -28,8 +28,9 @@ from PIL import Image
 from uip2p.editing.editor import Editor
 from uip2p.editing.loading import Savers, place_parts
 from uip2p.editing.sampling import noise_generators
-from uip2p.evaluate.report import summarise
-from uip2p.evaluate.scenes_suite import edit_cases, sampling_settings, score, suite_cases
+from uip2p.evaluate.cases import suite_cases
+from uip2p.evaluate.quick import edit_cases, sampling_settings, score
+from uip2p.evaluate.scene_tables import summarise
 from uip2p.models import full_size
 from uip2p.models.folder import load_pipeline
 from uip2p.models.onnx import RUNTIMES, export_onnx, load_onnx

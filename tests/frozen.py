@@ -24,7 +24,7 @@ from uip2p.scenes.world import World
 
 OPENAI_MEAN, OPENAI_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-PHOTO_WIDTHS = (288, 128, 141, 301, 96, 111, 256)  # larger and smaller than what encoders see
+PHOTO_WIDTHS = (100, 128, 141, 301, 96, 111, 90)  # larger and smaller than what encoders see
 
 
 def build_openai_clip(folder: Path) -> Path:
@@ -36,7 +36,7 @@ def build_openai_clip(folder: Path) -> Path:
         vocab_size=len(tokenizer), max_position_embeddings=77, projection_dim=24, eos_token_id=tokenizer.eos_token_id,
         bos_token_id=tokenizer.bos_token_id, pad_token_id=tokenizer.pad_token_id, **sizes,
     )  # fmt: skip
-    vision = CLIPVisionConfig(image_size=224, patch_size=16, projection_dim=24, **sizes)
+    vision = CLIPVisionConfig(image_size=224, patch_size=32, projection_dim=24, **sizes)
     settings = CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=24)
     model = sharp(CLIPModel(settings))
     Clip(model, tokenizer, OPENAI_MEAN, OPENAI_STD).save(folder)
@@ -46,7 +46,7 @@ def build_openai_clip(folder: Path) -> Path:
 def build_dino(folder: Path, image_size: int = 224) -> Path:
     torch.manual_seed(6)
     config = ViTConfig(
-        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, patch_size=16,
+        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, patch_size=32,
         image_size=image_size,
     )  # fmt: skip
     sharp(ViTModel(config, add_pooling_layer=False)).save_pretrained(folder, safe_serialization=True)

@@ -17,7 +17,7 @@ from uip2p.cli import main
 from uip2p.demo.command import error_left, interrupted, make_report
 from uip2p.demo.page import Demo, Shown, curves, html, image, running_mean
 from uip2p.errors import UserError
-from uip2p.evaluate.report import COLUMNS, ROWS
+from uip2p.evaluate.scene_tables import COLUMNS, ROWS
 from uip2p.models.clip import ClipConfig, build_clip
 from uip2p.models.folder import Settings, save_settings
 

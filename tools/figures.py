@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from uip2p.editing.editor import Editor
+from uip2p.evaluate.cases import suite_cases
 from uip2p.evaluate.command import RANKS, enlarged, ranked
-from uip2p.evaluate.report import group
-from uip2p.evaluate.scenes_suite import edit_cases, evaluate_scenes, suite_cases
+from uip2p.evaluate.quick import edit_cases, evaluate_scenes
+from uip2p.evaluate.scene_tables import group
 from uip2p.images import grid, save_image
 
 

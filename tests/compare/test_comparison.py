@@ -15,7 +15,7 @@ from uip2p.cli import main
 from uip2p.compare import evaluation
 from uip2p.compare.config import load_comparison
 from uip2p.compare.training import trainings
-from uip2p.evaluate.scenes_suite import evaluate_scenes
+from uip2p.evaluate.quick import evaluate_scenes
 from uip2p.learning.journal import Journal
 
 FILES = {"results.json", "table.md", "cases.jsonl.gz", "steps.png", "trade-off.png", "guidance.png", "samples.png"}

@@ -5,7 +5,7 @@ import pytest
 
 from uip2p.cli import main
 from uip2p.compare.paired import compare, differences
-from uip2p.evaluate.report import summarise
+from uip2p.evaluate.scene_tables import summarise
 
 KINDS = ("color", "place")
 

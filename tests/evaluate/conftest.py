@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from frozen import build_alexnet, build_dino, build_openai_clip
 from tiny import SIZE, build_editor
 
 from uip2p.models.clip import ClipConfig, build_clip
@@ -28,3 +29,25 @@ def judge(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "judge"
     build_clip(config, build_tokenizer(vocabulary())).save(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def clip_folder(tmp_path_factory):
+    """A CLIP in OpenAI's layout. Do not change it; the same of the two below."""
+    return build_openai_clip(tmp_path_factory.mktemp("encoders") / "clip")
+
+
+@pytest.fixture(scope="session")
+def dino_folder(tmp_path_factory):
+    return build_dino(tmp_path_factory.mktemp("encoders") / "dino")
+
+
+@pytest.fixture(scope="session")
+def alexnet(tmp_path_factory):
+    return build_alexnet(tmp_path_factory.mktemp("encoders") / "alexnet.safetensors")
+
+
+@pytest.fixture(scope="session")
+def models(clip_folder, dino_folder, alexnet):
+    """As the command line names them."""
+    return {"clip": str(clip_folder), "dino": str(dino_folder), "lpips": str(alexnet)}

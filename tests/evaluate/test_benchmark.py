@@ -10,13 +10,13 @@ from uip2p.evaluate.asking import Sampling
 from uip2p.evaluate.benchmark import rows_of
 from uip2p.evaluate.command import shipped_judge
 from uip2p.evaluate.editors import open_editor
-from uip2p.evaluate.report import summarise
+from uip2p.evaluate.quick import evaluate_scenes
 from uip2p.evaluate.runs import load_run
-from uip2p.evaluate.scenes_suite import evaluate_scenes
+from uip2p.evaluate.scene_tables import summarise
 from uip2p.evaluate.suites.magicbrush import SAMPLING, MagicBrush
 from uip2p.evaluate.suites.scenes import samples
 
-SCENES = ["evaluate", "--suite", "scenes", "--count", "9", "--sessions", "1", "--seed", "4", "--steps", "1"]
+SCENES = ["evaluate", "--suite", "scenes", "--count", "4", "--sessions", "1", "--seed", "4", "--steps", "1"]
 
 
 def said(capsys, *options: str) -> str:
@@ -33,7 +33,7 @@ def run(tmp_path_factory):
 
 def test_a_run_of_scenes_is_what_the_quick_figures_say(run):
     """Same cases, same noise, same measure: two ways to the same numbers, but for what batches round (1 of 255)."""
-    quick = evaluate_scenes("mini", seed=4, count=9, session_count=1, steps=1, judge=shipped_judge(), progress=False)
+    quick = evaluate_scenes("mini", seed=4, count=4, session_count=1, steps=1, judge=shipped_judge(), progress=False)
     ours = samples(run, "ours")
     assert [sample["case"].partition("/")[0] for sample in ours] == [sample["case"] for sample in quick["samples"]]
     for one, other in zip(ours, quick["samples"], strict=True):
@@ -86,8 +86,8 @@ def test_outputs_made_elsewhere_stand_in_the_same_table(run, tmp_path):
 def test_outputs_that_are_missing_are_said_before_anything_is_done(run, tmp_path, capsys):
     (tmp_path / "some").mkdir()
     (tmp_path / "some/color-0.png").write_bytes(run.output("ours", "color-0").read_bytes())
-    options = ["--seed", "4", "--count", "9", "--sessions", "1", "--out", str(tmp_path / "run")]
-    assert "11 of 12 outputs are missing" in said(capsys, *options, "--model", f"folder:{tmp_path / 'some'}")
+    options = ["--seed", "4", "--count", "4", "--sessions", "1", "--out", str(tmp_path / "run")]
+    assert "6 of 7 outputs are missing" in said(capsys, *options, "--model", f"folder:{tmp_path / 'some'}")
     assert not (tmp_path / "run").exists()
 
 

@@ -27,19 +27,9 @@ from uip2p.models.clip import load_clip
 
 
 @pytest.fixture(scope="module")
-def clip_folder(tmp_path_factory):
-    return build_openai_clip(tmp_path_factory.mktemp("encoders") / "clip")
-
-
-@pytest.fixture(scope="module")
-def dino_folder(tmp_path_factory):
-    return build_dino(tmp_path_factory.mktemp("encoders") / "dino")
-
-
-@pytest.fixture(scope="module")
 def pictures():
     """Wide, tall and square ones, larger and smaller than encoders read."""
-    return [one.target for one in twenty()[:9]] + [twenty()[0].target.transpose(Image.Transpose.ROTATE_90)]
+    return [twenty()[i].target for i in (0, 1, 2, 3, 8)] + [twenty()[0].target.transpose(Image.Transpose.ROTATE_90)]
 
 
 # ---- the protocols, written out again ----
@@ -144,9 +134,9 @@ def test_batches_and_order_change_nothing(clip_folder, dino_folder, pictures):
         lambda n: open_clip(str(clip_folder), "ip2p", quirk=True, batch_size=n),
         lambda n: open_dino(str(dino_folder), batch_size=n),
     ):
-        eight = opened(8).embed_pictures(pictures)
-        eight = eight / eight.norm(dim=1, keepdim=True)
-        for size, asked, expected in ((1, pictures, eight), (8, shuffled, eight[order])):
+        four = opened(4).embed_pictures(pictures)
+        four = four / four.norm(dim=1, keepdim=True)
+        for size, asked, expected in ((1, pictures, four), (4, shuffled, four[order])):
             found = opened(size).embed_pictures(asked)
             torch.testing.assert_close(found / found.norm(dim=1, keepdim=True), expected, atol=1e-6, rtol=0)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from uip2p.evaluate.cases import suite_cases
 from uip2p.evaluate.measure import Measure, judged, measure_outputs
-from uip2p.evaluate.scenes_suite import suite_cases
 from uip2p.images import to_tensor
 from uip2p.models.clip import load_clip
 

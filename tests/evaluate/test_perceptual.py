@@ -6,18 +6,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from frozen import build_alexnet, twenty
+from frozen import twenty
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from uip2p.errors import UserError
 from uip2p.evaluate.perceptual import HEADS, open_lpips
 from uip2p.models.pickles import packaged_tensors
-
-
-@pytest.fixture(scope="module")
-def alexnet(tmp_path_factory):
-    return build_alexnet(tmp_path_factory.mktemp("perceptual") / "alexnet.safetensors")
 
 
 @pytest.fixture(scope="module")

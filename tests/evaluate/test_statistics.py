@@ -33,7 +33,9 @@ def test_one_cluster_says_nothing_of_others():
     assert apart.p == 1 and apart.noise and said(apart) == "1.500, inside the noise"
 
 
-@pytest.mark.parametrize(("size", "seeds"), [(1, 1), (4, 1), (1, 3)])
+@pytest.mark.parametrize(("size", "seeds"), [
+    pytest.param(1, 1, marks=pytest.mark.slow), (4, 1), pytest.param(1, 3, marks=pytest.mark.slow),
+])  # fmt: skip
 def test_it_covers_the_truth_as_often_as_it_says(size, seeds):
     """Samples, what turns of a session have in common, and noise of each seed: 95 % of 200 intervals, within 3 σ."""
     rng, hits = np.random.default_rng(size + 10 * seeds), 0

@@ -10,11 +10,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 
 
 @dataclass
@@ -28,15 +28,17 @@ class Answer:
 
 
 class Server(ThreadingHTTPServer):
-    """answer: (number of the call, request) → Answer. requests: all of them, in the order of their coming."""
+    """answer: (number of the call, request) → Answer. requests: all of them, in the order of their coming, and when
+    they came, with which headers (their names in lower case)."""
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, answer: Callable[[int, dict[str, Any]], Answer]):
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, answer: Callable[[int, dict[str, Any]], Answer], handler: type[Handler] | None = None):
+        super().__init__(("127.0.0.1", 0), handler or Handler)
         self.answer = answer
         self.requests: list[dict[str, Any]] = []
+        self.times: list[float] = []
         self.headers: list[dict[str, str]] = []
         self.lock = threading.Lock()
         self.now = self.most = 0  # calls at a time
@@ -54,12 +56,13 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        request = self.read(self.rfile.read(int(self.headers["content-length"])))
         server = self.server
         with server.lock:
             number = len(server.requests)
             server.requests.append(request)
-            server.headers.append(dict(self.headers))
+            server.times.append(time.monotonic())
+            server.headers.append({name.lower(): value for name, value in self.headers.items()})
             server.now += 1
             server.most = max(server.most, server.now)
         try:
@@ -68,6 +71,12 @@ class Handler(BaseHTTPRequestHandler):
         finally:
             with server.lock:
                 server.now -= 1
+        self.reply(answer)
+
+    def read(self, body: bytes) -> dict[str, Any]:
+        return json.loads(body)
+
+    def reply(self, answer: Answer) -> None:
         data = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
         self.send_response(answer.status)
         usual = {"content-type": "application/json", "content-length": str(len(data))}
@@ -80,9 +89,15 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+S = TypeVar("S", bound=Server)
+
+
+def serve(answer: Callable[[int, dict[str, Any]], Answer]) -> AbstractContextManager[Server]:
+    return running(Server(answer))
+
+
 @contextmanager
-def serve(answer: Callable[[int, dict[str, Any]], Answer]) -> Iterator[Server]:
-    server = Server(answer)
+def running(server: S) -> Iterator[S]:
     thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.02), daemon=True)
     thread.start()
     try:

@@ -14,8 +14,8 @@ from endpoints import Answer, asked, captions, completion, recolor, refusal, rig
 
 from uip2p.errors import UserError
 from uip2p.instructions.answers import clean
-from uip2p.instructions.connection import EndpointConfig
 from uip2p.instructions.endpoint import EndpointWriter
+from uip2p.instructions.endpoint_config import EndpointConfig
 from uip2p.instructions.writer import Edit
 from uip2p.records import Caption
 

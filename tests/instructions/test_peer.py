@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from uip2p.instructions.accept import Judge, Rules
-from uip2p.instructions.connection import EndpointConfig
 from uip2p.instructions.endpoint import EndpointWriter
+from uip2p.instructions.endpoint_config import EndpointConfig
 from uip2p.records import Caption
 
 pytest.importorskip("openai")

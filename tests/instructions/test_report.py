@@ -4,12 +4,12 @@ import base64
 import io
 import re
 from collections import Counter
-from html.parser import HTMLParser
 
 import pytest
+from html_page import Page
 from PIL import Image
-from runs import ColorWriter, config, make_source, rows
 
+from runs import ColorWriter, config, make_source, rows
 from uip2p.cli import main
 from uip2p.errors import UserError
 from uip2p.instructions.accept import Rules
@@ -21,7 +21,6 @@ from uip2p.instructions.shards import total_counts
 from uip2p.instructions.writer import Edit, Written
 
 HOSTILE = '<script>alert(1)</script> "quoted" & <img src=x onerror=alert(2)> {{ 7*7 }} \x1b[31m\u202e [bold]car[/bold]'
-VOID = {"meta", "img", "br", "link", "input"}
 
 
 class HostileWriter(ColorWriter):
@@ -49,28 +48,6 @@ def hostile(tmp_path_factory):
     return folder / "run"
 
 
-class Page(HTMLParser):
-    """Every tag is closed, in its order; what is named in tags and attributes."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.attributes, self.text = [], Counter(), [], ""
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        self.tags[tag] += 1
-        self.attributes += attrs
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
-
-
 def test_numbers_are_those_of_the_rows(run):
     numbers, kept = count(run), rows(run)
     proposed = [row for row in rows(run, "rejected") if row["reasons"]] + kept
@@ -95,7 +72,7 @@ def test_the_page_is_whole_and_needs_nothing_else(run):
     page = report(run).read_text()
     parsed = Page(page)
     assert parsed.tags["article"] == 80 and parsed.tags["img"] == 80 and parsed.tags["script"] == 0
-    links = [value for name, value in parsed.attributes if name in ("src", "href") and not value.startswith("data:")]
+    links = [value for _, name, value in parsed.attributes if name in ("src", "href") and not value.startswith("data:")]
     assert not links and "http" not in page and "url(" not in page
     picture = re.search(r'src="data:image/jpeg;base64,([^"]+)"', page)[1]
     assert Image.open(io.BytesIO(base64.b64decode(picture))).size == (24, 16)
@@ -109,7 +86,7 @@ def test_the_page_is_whole_and_needs_nothing_else(run):
 def test_hostile_texts_are_data(hostile):
     page = report(hostile, price=(1.0, 2.0)).read_text()
     parsed = Page(page)
-    assert parsed.tags["script"] == 0 and all(name not in ("onerror", "onload") for name, _ in parsed.attributes)
+    assert parsed.tags["script"] == 0 and all(name not in ("onerror", "onload") for _, name, _ in parsed.attributes)
     assert "<script>alert(1)</script>" in parsed.text and "{{ 7*7 }}" in parsed.text and "\x1b" not in page
     assert "\u202e" not in page
     counts = total_counts(hostile)

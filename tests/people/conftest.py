@@ -57,7 +57,16 @@ def samples(edits) -> list[Sample]:
 @pytest.fixture(scope="session")
 def made(samples, tmp_path_factory) -> Made:
     """Three samples and one check. Do not change it."""
-    root = tmp_path_factory.mktemp("made")
-    create(samples, 3, 1, 5, root / "study", root / "key.json")
+    return make(samples, 3, tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(scope="session")
+def small(samples, tmp_path_factory) -> Made:
+    """Two samples and one check, which real browsers are asked. Do not change it."""
+    return make(samples, 2, tmp_path_factory.mktemp("small"))
+
+
+def make(samples, count, root) -> Made:
+    create(samples, count, 1, 5, root / "study", root / "key.json")
     study = load_study(root / "study")
     return Made(root / "study", root / "key.json", study, load_key(root / "key.json", study))

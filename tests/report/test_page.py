@@ -4,13 +4,12 @@ import base64
 import io
 import json
 import re
-from collections import Counter
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from drawn_runs import CAREFUL, LARGE, WILD, Scenes, Toward, make_run
+from html_page import Page
 from PIL import Image
 
 from uip2p.cli import main
@@ -20,35 +19,6 @@ from uip2p.report.page import html
 from uip2p.report.pictures import GAIN, colours, difference_map, sheet, tile
 
 HOSTILE = '<script>alert(1)</script> "quoted" & <img src=x onerror=alert(2)> {{ 7*7 }} \x1b[31m\u202e | **b** </style>'
-VOID = {"meta", "img", "br", "link", "input", "line", "path", "circle"}
-
-
-class Page(HTMLParser):
-    """Every tag is closed, in its order; what is named in tags and attributes."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.attributes, self.text = [], Counter(), [], ""
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        self.tags[tag] += 1
-        self.attributes += [(tag, *attr) for attr in attrs]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
-
-    def all_of(self, tag, name):
-        return [value for t, n, value in self.attributes if (t, n) == (tag, name)]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from uip2p.config import check_keys, from_dict, load_toml
 from uip2p.errors import UserError
-from uip2p.evaluate.report import COLUMNS
+from uip2p.evaluate.scene_tables import COLUMNS
 from uip2p.learning.recipes import RECIPES, read_recipe
 
 COMPARISONS = RECIPES / "comparisons"

@@ -29,8 +29,8 @@ from uip2p.compare.config import ComparisonConfig, Sampling
 from uip2p.compare.training import Training
 from uip2p.errors import UserError
 from uip2p.evaluate.command import quiet_libraries
+from uip2p.evaluate.quick import evaluate_scenes
 from uip2p.evaluate.rows import digest, fingerprint
-from uip2p.evaluate.scenes_suite import evaluate_scenes
 from uip2p.images import write_atomic
 
 Summary = dict[str, Any]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from uip2p.evaluate.report import APPENDIX, group
+from uip2p.evaluate.scene_tables import APPENDIX, group
 
 MEANS = ("l1", "l2", "clip_i", "clip_t", "direction", "success", "judge_success")
 FIGURES = (*MEANS, "inside", "outside")

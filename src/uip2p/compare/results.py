@@ -20,8 +20,8 @@ from uip2p.compare.evaluation import (
 from uip2p.compare.paired import compare
 from uip2p.compare.training import Training, trainings
 from uip2p.config import to_dict
-from uip2p.evaluate.report import COLUMNS
 from uip2p.evaluate.rows import commit, versions
+from uip2p.evaluate.scene_tables import COLUMNS
 
 Figures = dict[str, float | None]
 Spread = dict[str, Any]  # {"mean": float | None, "sd": float | None, "values": [float | None]}

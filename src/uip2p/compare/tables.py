@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from uip2p.evaluate.report import COLUMNS, LEGEND
+from uip2p.evaluate.scene_tables import COLUMNS, LEGEND
 
 MAIN = ("l1", "l2", "clip_i", "clip_t", "direction", "score", "inside", "outside_ratio", "success", "judge_success",
         "halfway")  # fmt: skip

@@ -24,8 +24,8 @@ from uip2p.editing.editor import Editor
 from uip2p.errors import UserError
 from uip2p.evaluate.cases import Case, scene_cases, session_cases
 from uip2p.evaluate.command import quiet_libraries, shipped_judge
+from uip2p.evaluate.quick import edit_cases, evaluate_scenes, sampling_settings
 from uip2p.evaluate.rows import commit, noise_seed, versions
-from uip2p.evaluate.scenes_suite import edit_cases, evaluate_scenes, sampling_settings
 from uip2p.images import write_atomic
 from uip2p.learning.command import train_recipe
 from uip2p.scenes.answers import compare

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from uip2p.evaluate.report import COLUMNS, cell
+from uip2p.evaluate.scene_tables import COLUMNS, cell
 from uip2p.pages import data_uri, style
 
 INK = "#010203"  # stands for the page's own text colour inside a plot, so that plots follow light and dark
@@ -39,7 +39,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Demo:
-    """All that the report tells. losses: name -> (steps, values). summary: one table of evaluate.report."""
+    """All that the report tells. losses: name -> (steps, values). summary: one table of evaluate.scene_tables."""
 
     edits: Sequence[Shown]
     turns: Sequence[Shown]
@@ -126,7 +126,7 @@ def _ends(values: Sequence[float]) -> str:
 
 
 def figures_table(title: str, table: Mapping[str, Mapping[str, Any]], columns: Sequence[str], mark: str = "") -> str:
-    """A table of evaluate.report as HTML; the row called `mark` stands out."""
+    """A table of evaluate.scene_tables as HTML; the row called `mark` stands out."""
     head = "".join(f'<th scope="col">{escape(COLUMNS[name][0])}</th>' for name in columns)
     body = "".join(
         f'<tr{" class=mark" if label == mark else ""}><th scope="row">{escape(label)}</th>'

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from uip2p.errors import UserError
-from uip2p.evaluate import meter
+from uip2p.evaluate import meter_options
 from uip2p.evaluate.asking import Sampling
 from uip2p.evaluate.editors import Editor, open_editor, require
 from uip2p.evaluate.editors.baselines import baseline
@@ -67,7 +67,7 @@ def add_arguments(options: Options) -> None:
     run.add_argument("--working-size", type=int, metavar="PX", help="edit in a square of this size (default: likewise)")
     run.add_argument("--device", help="cpu, cuda, cuda:1, … (default: the best there is)")
     run.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), help="of the editors (default: fp32)")
-    meter.add_arguments(options.of("figures of a run", WHOSE))
+    meter_options.add_arguments(options.of("figures of a run", WHOSE))
     for suite, module in SUITES.items():
         importlib.import_module(module).add_arguments(options.of(f"suite {suite}", suite))
     options.parser.set_defaults(owners=options.owners)
@@ -94,10 +94,10 @@ def run(args: argparse.Namespace) -> None:
     autoencoder = opened(args, args.autoencoder) if hasattr(args, "autoencoder") else None
     suite: Suite = importlib.import_module(SUITES[args.suite]).build(args)
     suite, rows = rows_of(suite, args.editors, autoencoder, sampling_of(args))
-    figures = meter.build_meter(args, suite.captions, figures=suite.metrics)
+    meter = meter_options.build_meter(args, suite.captions, figures=suite.metrics)
     seeds = args.seeds or (args.seed,)
     command = shlex.join(["uip2p", *sys.argv[1:]])
-    done = Runner(suite, rows, figures, args.out, seeds, shard, args.batch_size, command).run()
+    done = Runner(suite, rows, meter, args.out, seeds, shard, args.batch_size, command).run()
     if done is not None:
         print(text(done))
         print(f"{done.folder / TABLE}: intervals, and what differs.")

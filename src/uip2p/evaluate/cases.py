@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count as integers
+from pathlib import Path
 
 import numpy as np
 
+from uip2p.errors import UserError
 from uip2p.evaluate.alternatives import Alternatives, photo_alternatives, scene_alternatives, session_alternatives
 from uip2p.scenes.answers import Answer, answer, photo_answer
 from uip2p.scenes.edits import COMPOSITION_KINDS, WEIGHTS, Edit
@@ -89,3 +91,18 @@ def photo_cases(photos: Photos, count: int) -> Iterator[Case]:
                 f"photo-{i}", "single-turn", edit.tone, (edit.instruction,), edit.caption, edit.edited_caption,
                 partial(photo_answer, photos, i), alternatives=partial(photo_alternatives, edit),
             )
+
+
+def suite_cases(
+    suite: str, split: str, seed: int, count: int, session_count: int, size: int, folders: Sequence[str | Path] = ()
+) -> list[Case]:
+    """The cases of a suite, "scenes" or "photos"; the first of a larger count are those of a smaller one.
+
+    seed: of the world. count: single edits, session_count: sessions (of scenes alone). size: side in pixels. folders:
+    photographs beside scikit-image's. UserError: no such suite or split, no such folder."""
+    if suite == "photos":
+        return list(photo_cases(Photos(folders, split, seed, size), count))
+    if suite == "scenes":
+        world = World(seed, split, size)
+        return [*scene_cases(world, count), *session_cases(world, session_count)]
+    raise UserError(f"there is no suite {suite!r}: choose scenes or photos")

@@ -17,11 +17,11 @@ from PIL import Image
 from uip2p.editing.editor import Editor
 from uip2p.errors import UserError
 from uip2p.evaluate import benchmark, reversibility
-from uip2p.evaluate.cases import Case
-from uip2p.evaluate.report import Sample, as_text, group
+from uip2p.evaluate.cases import Case, suite_cases
+from uip2p.evaluate.quick import edit_cases, evaluate_scenes
 from uip2p.evaluate.retrieval import as_text as as_lines
 from uip2p.evaluate.retrieval import evaluate_clip
-from uip2p.evaluate.scenes_suite import edit_cases, evaluate_scenes, suite_cases
+from uip2p.evaluate.scene_tables import Sample, as_text, group
 from uip2p.evaluate.suites import SUITES
 from uip2p.images import grid, save_image, write_atomic
 from uip2p.models.clip import load_clip

@@ -14,7 +14,7 @@ Interval = list[float]  # [low, high]
 
 
 def intervals(kinds: Mapping[str, Sequence[dict[str, Any]]], row: str, seed: int = 0) -> dict[str, Interval | None]:
-    """kind -> samples as report.py has them -> figure of FIGURES -> its 95 % interval, None where not defined.
+    """kind -> samples as scene_tables.py has them -> figure of FIGURES -> its 95 % interval, None where not defined.
 
     Percentiles 2.5 and 97.5 of DRAWS bootstrap draws. Each draws as many cases of every kind as there are, with
     replacement, and adds them up as the tables do: within a kind, then the mean over kinds. Whatever their order, the

@@ -27,7 +27,7 @@ Pictures = np.ndarray  # uint8 [B, H, W, 3]
 def measure_outputs(
     outputs: Pictures, cases: Sequence[Case], answers: Sequence[Answer], clip: Clip | None
 ) -> list[dict[str, float]]:
-    """uint8 [B, H, W, 3], however they came about -> the figures of each, as report.py adds them up.
+    """uint8 [B, H, W, 3], however they came about -> the figures of each, as scene_tables.py adds them up.
 
     answers: `case.draw()` of each case. Always: l1, l2 in [0, 1]; inside_sum, wanted_sum, outside_sum and
     outside_pixels, of which ratios of sums are made; success and halfway, the oracle's (0 or 1). With a clip, the

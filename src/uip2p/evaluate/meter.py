@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,22 +12,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from uip2p.editing.loading import pick_device
-from uip2p.errors import UserError
 from uip2p.evaluate import metrics
-from uip2p.evaluate.encoders import (
-    PREPROCESSING,
-    ClipEncoder,
-    DinoEncoder,
-    Remembered,
-    content,
-    open_clip,
-    open_dino,
-    unit_tensor,
-)
-from uip2p.evaluate.perceptual import Lpips, open_lpips
+from uip2p.evaluate.encoders import ClipEncoder, DinoEncoder, Remembered, content, unit_tensor
+from uip2p.evaluate.perceptual import Lpips
 from uip2p.evaluate.runs import NOT_MEASURED
-from uip2p.models import hub
 
 FORMULAS = 1  # to be raised when a figure changes its meaning: outputs that were measured otherwise are measured again
 
@@ -224,84 +211,3 @@ def _named(one: Judged, metric: Callable[..., Tensor], *batches: Tensor) -> floa
         return float(metric(*batches))
     except ValueError as error:
         raise ValueError(f"{one.key}: {error}") from error
-
-
-# ---- from the command line -------------------------------------------------------------------------
-
-
-def add_arguments(group: Any) -> None:
-    """Options of `build_meter`; what is not given is absent, and the suite's default holds."""
-    add = group.add_argument
-    suppressed: dict[str, Any] = {"default": argparse.SUPPRESS}
-    add("--metrics", metavar="A,B,…", **suppressed,
-        help=f"which figures, of {', '.join(FIGURES)} (default: the suite's, and lpips and dino where named)")
-    add("--clip", metavar="ID|FOLDER", **suppressed,
-        help=f"CLIP in transformers' layout, or 'mini', the shipped judge (default: the suite's, else {hub.CLIP_B})")
-    add("--clip-preprocessing", choices=tuple(PREPROCESSING), **suppressed,
-        help="openai: shortest edge and centre crop in PIL; stretch: to a square, antialiased; ip2p: to a square, not "
-        "antialiased (default: the suite's, else openai)")
-    add("--dino", metavar="ID|FOLDER", help=f"DINO as a transformers ViTModel (default: {hub.DINO})", **suppressed)
-    add("--lpips", metavar="FILE", **suppressed,
-        help="torchvision's AlexNet as .safetensors; without it lpips is not measured")
-    add("--metrics-batch-size", type=int, metavar="N", **suppressed,
-        help="pictures that an encoder is given at once; changes the speed, never a figure (default: 32)")
-
-
-def build_meter(
-    args: argparse.Namespace,
-    captions: str,
-    *,
-    figures: Sequence[str] = DEFAULT,
-    clip: str = hub.CLIP_B,
-    preprocessing: str = "openai",
-    quirk: bool = False,
-) -> StandardMeter:
-    """The meter of a run: a suite's defaults, over them what the command line says.
-
-    figures, clip, preprocessing: the suite's. quirk: see `ClipEncoder`. On `args.device`, where there is one.
-    UserError: an unknown figure, an option without its figure, weights that cannot be had, with the option that does
-    without."""
-    wanted = _figures(args, figures)
-    device, batch_size = pick_device(getattr(args, "device", None)), getattr(args, "metrics_batch_size", 32)
-    if batch_size < 1:
-        raise UserError(f"--metrics-batch-size {batch_size}: starts at 1.")
-    reference, how = getattr(args, "clip", clip), getattr(args, "clip_preprocessing", preprocessing)
-
-    def opened(names: Sequence[str], opener: Callable[[], Any]) -> Any:
-        if not set(names) & set(wanted):
-            return None
-        try:
-            return opener()
-        except UserError as error:
-            rest = ",".join(name for name in wanted if name not in names)
-            raise UserError(f"{error} To measure without {' and '.join(names)}: --metrics {rest or 'l1'}") from error
-
-    return StandardMeter(
-        wanted, captions,
-        opened([name for name in CLIP if name in wanted], lambda: open_clip(reference, how, quirk, device, batch_size)),
-        opened(["dino"], lambda: open_dino(getattr(args, "dino", hub.DINO), device, batch_size)),
-        opened(["lpips"], lambda: open_lpips(_lpips_file(args), device, batch_size)),
-        device,
-    )  # fmt: skip
-
-
-def _figures(args: argparse.Namespace, default: Sequence[str]) -> list[str]:
-    """--metrics; else the suite's, and dino and lpips where their weights are named. Naming a CLIP adds nothing: some
-    suites have their own figures of it."""
-    if not hasattr(args, "metrics"):
-        return [*default, *(name for name in ("dino", "lpips") if hasattr(args, name) and name not in default)]
-    wanted = [name.strip() for name in args.metrics.split(",")]
-    for name in wanted:
-        if name not in FIGURES:
-            raise UserError(f"--metrics {args.metrics}: there is no figure {name!r}: choose from {', '.join(FIGURES)}.")
-    named = {"clip_preprocessing": CLIP, "dino": ("dino",), "lpips": ("lpips",)}
-    for option, of in named.items():
-        if hasattr(args, option) and not set(of) & set(wanted):
-            raise UserError(f"--{option.replace('_', '-')}: --metrics asks for none of {', '.join(of)}. Leave one out.")
-    return wanted
-
-
-def _lpips_file(args: argparse.Namespace) -> str:
-    if not hasattr(args, "lpips"):
-        raise UserError("lpips needs torchvision's AlexNet: give its file, --lpips FILE.")
-    return str(args.lpips)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from uip2p.evaluate.report import APPENDIX, group
+from uip2p.evaluate.scene_tables import APPENDIX, group
 
 PREDICTORS = ("reversibility", "direction", "score")
 DRAWS = 500

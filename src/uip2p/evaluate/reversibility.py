@@ -37,8 +37,8 @@ from uip2p.evaluate.prediction import (
     column,
     summarise,
 )
+from uip2p.evaluate.quick import sampling_settings
 from uip2p.evaluate.rows import append_rows, commit, digest, fingerprint, noise_seed, read_rows, versions
-from uip2p.evaluate.scenes_suite import sampling_settings
 from uip2p.images import write_atomic
 from uip2p.models.clip import Clip, load_clip
 from uip2p.models.folder import resolve

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -55,11 +56,15 @@ def commit() -> str | None:
 
 
 def versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in ("uip2p", "torch", "diffusers", "transformers", "numpy", "pillow"):
-        with contextlib.suppress(PackageNotFoundError):  # run from a source tree that was never installed
-            found[name] = version(name)
-    return found
+    names = ("uip2p", "torch", "diffusers", "transformers", "numpy", "pillow")
+    return {"python": platform.python_version(), **{name: found for name in names if (found := _version(name))}}
+
+
+@functools.cache  # what is installed is searched for anew at every call
+def _version(name: str) -> str | None:
+    with contextlib.suppress(PackageNotFoundError):  # run from a source tree that was never installed
+        return version(name)
+    return None
 
 
 def machine() -> str:

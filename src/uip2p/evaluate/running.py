@@ -8,8 +8,6 @@ the summary.
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import time
 from collections.abc import Sequence
@@ -25,8 +23,20 @@ from uip2p.errors import UserError
 from uip2p.evaluate.asking import Ask, Picture, Refused, Session, Turn, open_picture
 from uip2p.evaluate.editors import Finite
 from uip2p.evaluate.meter import Judged, Meter
+from uip2p.evaluate.recording import claim, sample_line, save_png, sha256
 from uip2p.evaluate.rows import append_rows, commit, digest, machine, noise_seed, versions
-from uip2p.evaluate.runs import FORMAT, NOT_MEASURED, RUN, SAMPLES, TABLE, Run, output_path, read_journals, row_folder
+from uip2p.evaluate.runs import (
+    FORMAT,
+    NOT_MEASURED,
+    RUN,
+    SAMPLES,
+    TABLE,
+    Run,
+    measured,
+    output_path,
+    read_journals,
+    row_folder,
+)
 from uip2p.evaluate.suites import Row, Suite
 from uip2p.evaluate.tables import markdown, summarise
 from uip2p.images import load_image, write_atomic
@@ -103,6 +113,10 @@ class Runner:
             meter[NOT_MEASURED] = {name: why for name, why in meter[NOT_MEASURED].items() if name not in own}
         return {**meter, **own}
 
+    @cached_property
+    def _made_by(self) -> dict[str, Any]:
+        return {"commit": commit(), "versions": versions(), "machine": machine()}
+
     def output_key(self, row: Row, seed: int, turn: Turn, before: str | None) -> str:
         """before: the key of the output that the turn goes on from."""
         asked = {"turn": turn.key, "instruction": turn.instruction, "before": before, "seed": seed}
@@ -121,7 +135,7 @@ class Runner:
     def _edit(self, row: Row, seed: int) -> None:
         folder, mine = self.folder(row), self._mine()
         known = read_journals(folder, "edits")
-        with self._bar(sum(len(session.turns) for session in mine), row, seed, "editing", "edit") as bar:
+        with self._bar(sum(len(session.turns) for session in mine), row, seed, "editing") as bar:
             for sessions in _chunks(mine, self.batch_size):
                 self._edit_together(row, seed, sessions, known, bar)
 
@@ -138,7 +152,7 @@ class Runner:
                 key = self.output_key(row, seed, turn, before[session.name][0] if turn.source is None else None)
                 path = output_path(self.folder(row), seed, turn.key)
                 line = known.get(key)
-                if line and ("refused" in line or line["sha256"] == _sha256(path)):
+                if line and ("refused" in line or line["sha256"] == sha256(path)):
                     before[session.name] = key, None if "refused" in line else path
                     bar.update()
                 else:
@@ -180,10 +194,10 @@ class Runner:
         folder, made = self.folder(row), self.made(row)
         known = {line["key"] for line in read_journals(folder, "rows").values()}
         turns = [turn for session in self._mine() for turn in session.turns if turn.groups]
-        with self._bar(len(turns), row, seed, "measuring", "edit") as bar:
+        with self._bar(len(turns), row, seed, "measuring") as bar:
             todo = []
             for turn in turns:
-                output = _sha256(output_path(folder, seed, turn.key))
+                output = sha256(output_path(folder, seed, turn.key))
                 key = digest({"made": made, "turn": turn.key, "seed": seed, "output": output})
                 if key in known:
                     bar.update()
@@ -205,57 +219,26 @@ class Runner:
                 ])  # fmt: skip
                 bar.update(len(batch))
 
-    def _bar(self, total: int, row: Row, seed: int, doing: str, unit: str) -> tqdm:
+    def _bar(self, total: int, row: Row, seed: int, doing: str) -> tqdm:
         several = f", seed {seed}" if len(self.seeds) > 1 else ""
-        return tqdm(total=total, desc=f"{row.name}{several}: {doing}", unit=unit, disable=not self.progress)
+        return tqdm(total=total, desc=f"{row.name}{several}: {doing}", unit="edit", disable=not self.progress)
 
     # The folder
 
     def _begin(self) -> None:
         """run.json and samples.jsonl, the same from every shard. UserError: the folder holds another benchmark."""
-        self.out.mkdir(parents=True, exist_ok=True)
-        path = self.out / RUN
-        if path.exists():
-            try:
-                before = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError:
-                before = {}
-            if before.get("settings", self.suite.settings) != _plain(self.suite.settings):
-                held = before.get("suite")
-                raise UserError(f"{self.out}: holds a run of {held} with other settings. Choose another --out.")
-        elif any(self.out.iterdir()) and self.shard.n == 1:
-            raise UserError(f"{self.out}: is not empty, and no run of this command. Choose another --out.")
+        claim(self.out, self.suite, alone=self.shard.n == 1)
         lines = []
         for index, session in enumerate(self.sessions):
             for turn in session.turns:
                 if turn.groups:
-                    lines.append(self._sample(session, turn, index % self.shard.n == self.shard.i))
+                    mine = index % self.shard.n == self.shard.i
+                    lines.append(sample_line(self.out, session, turn, save=mine))
         write_atomic(self.out / SAMPLES, "".join(json.dumps(line) + "\n" for line in lines).encode())
-        self._write_info("running")
+        self._write_info(self._info("running"))
 
-    def _sample(self, session: Session, turn: Turn, mine: bool) -> dict[str, Any]:
-        mask = turn.mask and _mask_picture(turn.mask)
-        pictures = {"source": ("inputs", turn.origin()), "target": ("targets", turn.target), "mask": ("masks", mask)}
+    def _info(self, state: str, **more: Any) -> dict[str, Any]:
         return {
-            "turn": turn.key, "session": session.name, "instruction": turn.instruction, "caption": turn.caption,
-            "edited_caption": turn.edited_caption, "groups": list(turn.groups), "kind": turn.kind,
-            "about": dict(turn.about),
-            **{what: self._place(folder, turn.key, picture, mine) for what, (folder, picture) in pictures.items()},
-        }  # fmt: skip
-
-    def _place(self, folder: str, key: str, picture: Picture | None, mine: bool) -> str | None:
-        """Where a picture lies; one that is drawn or decoded is saved by the shard that has its session."""
-        if picture is None:
-            return None
-        if isinstance(picture, Path):
-            return str(picture.resolve())
-        path = self.out / folder / f"{key}.png"
-        if mine and not path.exists():
-            save_png(picture(), path)
-        return path.relative_to(self.out).as_posix()
-
-    def _write_info(self, state: str, **more: Any) -> dict[str, Any]:
-        info = {
             "format": FORMAT, "state": state, "suite": self.suite.name, "settings": self.suite.settings,
             "captions": self.suite.captions, "metrics": self._metrics, "seeds": list(self.seeds),
             "rows": [
@@ -267,30 +250,23 @@ class Runner:
                 {"name": row.name, "group": row.group, "figures": row.figures, "source": row.source}
                 for row in self.suite.published
             ],
-            "command": self.command, "commit": commit(), "versions": versions(), "machine": machine(), **more,
+            "command": self.command, **self._made_by, **more,
         }  # fmt: skip
+
+    def _write_info(self, info: dict[str, Any]) -> None:
         write_atomic(self.out / RUN, (json.dumps(info, indent=1) + "\n").encode())
-        return info
 
     def _finish(self) -> Run | None:
-        found: dict[str, dict[int, dict[str, dict[str, float]]]] = {}
-        missing = 0
-        for row in self.rows:
-            seeds: dict[int, dict[str, dict[str, float]]] = {seed: {} for seed in self.seeds}
-            made = self.made(row)
-            for line in read_journals(self.folder(row), "rows").values():
-                if line["made"] == made and line["seed"] in seeds and line["turn"] in self.scored:
-                    seeds[line["seed"]][line["turn"]] = line["figures"]
-            found[row.name] = seeds
-            missing += sum(len(self.scored) - len(known) for known in seeds.values())
+        found = {row.name: measured(self.folder(row), self.made(row), self.seeds, self.scored) for row in self.rows}
+        missing = sum(len(self.scored) - len(turns) for seeds in found.values() for turns in seeds.values())
         if missing:
             print(f"shard {self.shard.i} of {self.shard.n} is done; {missing} figures of others are still missing.")
             return None
         samples = {line["turn"]: line for line in map(json.loads, (self.out / SAMPLES).read_text().splitlines())}
         more = {"seconds": self._seconds(), "refused": self._refused(found)}
-        run = Run(self.out, self._write_info("running", **more), samples, found)
-        info = self._write_info("done", **more, summary=summarise(run))
-        run = Run(self.out, info, samples, found)
+        run = Run(self.out, self._info("done", **more), samples, found)
+        run.info["summary"] = summarise(run)
+        self._write_info(run.info)
         write_atomic(self.out / TABLE, markdown(run).encode())
         self.suite.finish(run)
         return run
@@ -317,33 +293,8 @@ def _chunks(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-def save_png(picture: Image.Image, path: Path) -> str:
-    """Whole or not at all → the file's sha256."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    encoded = io.BytesIO()
-    picture.convert("RGB").save(encoded, "PNG")
-    write_atomic(path, encoded.getvalue())
-    return hashlib.sha256(encoded.getvalue()).hexdigest()
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return None
-
-
 def _judged(turn: Turn, output: Image.Image) -> Judged:
     return Judged(
         turn.key, output, open_picture(turn.origin()), open_picture(turn.target) if turn.target else None,
         turn.mask() if turn.mask else None, turn.caption, turn.edited_caption,
     )  # fmt: skip
-
-
-def _mask_picture(mask: Any) -> Any:
-    return lambda: Image.fromarray(mask().astype("uint8") * 255)
-
-
-def _plain(settings: dict[str, Any]) -> Any:
-    """As it comes back from JSON."""
-    return json.loads(json.dumps(settings))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ RUN, SAMPLES, TABLE = "run.json", "samples.jsonl", "table.md"
 NOT_MEASURED = "not measured"  # among the metrics' descriptions: figure → why
 
 
+Turns = dict[str, dict[str, float]]  # turn → figures
+
+
 @dataclass(frozen=True)
 class Run:
     """info: run.json. samples: turn → its line of samples.jsonl. rows: row → seed → turn → figures."""
@@ -35,7 +38,7 @@ class Run:
     folder: Path
     info: dict[str, Any]
     samples: dict[str, dict[str, Any]]
-    rows: dict[str, dict[int, dict[str, dict[str, float]]]]
+    rows: dict[str, dict[int, Turns]]
 
     def picture(self, turn: str, what: str) -> Path | None:
         """Where a sample's "source", "target" or "mask" lies; None: it has none."""
@@ -86,6 +89,15 @@ def read_journals(folder: Path, name: str) -> dict[str, dict[str, Any]]:
     return {key: row for path in journals(folder, name) for key, row in read_rows(path).items()}
 
 
+def measured(folder: Path, made: str, seeds: Sequence[int], turns: Container[str]) -> dict[int, Turns]:
+    """Seed → turn → figures, of a row's lines that were made so; every seed is there, with what is known of it."""
+    found: dict[int, Turns] = {seed: {} for seed in seeds}
+    for line in read_journals(folder, "rows").values():
+        if line["made"] == made and line["seed"] in found and line["turn"] in turns:
+            found[line["seed"]][line["turn"]] = line["figures"]
+    return found
+
+
 def load_run(folder: str | Path) -> Run:
     """UserError: it is no run, of another format, or not finished."""
     folder = Path(folder)
@@ -93,13 +105,10 @@ def load_run(folder: str | Path) -> Run:
     if info.get("format") != FORMAT:
         raise UserError(f"{folder / RUN}: format {info.get('format')!r} is not {FORMAT}, which this version reads.")
     samples = {sample["turn"]: sample for sample in _lines(folder / SAMPLES)}
-    rows: dict[str, dict[int, dict[str, dict[str, float]]]] = {}
-    for entry in info["rows"]:
-        seeds: dict[int, dict[str, dict[str, float]]] = {}
-        for line in read_journals(folder / entry["folder"], "rows").values():
-            if line["made"] == entry["made"] and line["seed"] in info["seeds"] and line["turn"] in samples:
-                seeds.setdefault(line["seed"], {})[line["turn"]] = line["figures"]
-        rows[entry["name"]] = seeds
+    rows = {
+        entry["name"]: measured(folder / entry["folder"], entry["made"], info["seeds"], samples)
+        for entry in info["rows"]
+    }
     if info.get("state") != "done":
         total = len(samples) * len(info["rows"]) * len(info["seeds"])
         missing = total - sum(len(turns) for seeds in rows.values() for turns in seeds.values())

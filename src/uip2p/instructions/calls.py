@@ -18,7 +18,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 from uip2p.errors import UserError
 from uip2p.instructions.answers import InvalidAnswer
-from uip2p.instructions.connection import ChatConfig, Connection, Declined, Question, Reply, Retry
+from uip2p.instructions.connection import Connection, Declined, Question, Reply, Retry
+from uip2p.instructions.endpoint_config import ChatConfig
 from uip2p.learning.randomness import key
 
 T = TypeVar("T")

@@ -2,78 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import math
 import os
-import time
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from typing import Any, Literal, get_args
-from urllib.parse import urlsplit
+from typing import Any
 
 from uip2p.errors import UserError
 from uip2p.instructions.answers import InvalidAnswer
-
-Structured = Literal["auto", "json_schema", "json_object", "text"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChatConfig:
-    """How an endpoint is asked. Prices are the provider's, per million tokens, in any currency: that of max_cost."""
-
-    model: str
-    base_url: str = ""  # such as http://localhost:8000/v1; "": OpenAI's own
-    api_key_env: str = "OPENAI_API_KEY"  # the variable that holds the key; local servers need none
-    temperature: float = 0.7
-    max_tokens: int = 1024  # of an answer
-    concurrency: int = 16  # calls at a time
-    timeout: float = 120.0  # seconds for a call
-    tries: int = 8  # for a question, where the endpoint fails
-    invalid_tries: int = 3  # for a question, where its answer holds nothing valid
-    pause: float = 1.0  # seconds; before try k + 1: a random part of pause · 2^k, and what the server asks for
-    longest_pause: float = 60.0
-    structured: Structured = "auto"  # auto: the strictest that the server takes
-    max_calls: int | None = None
-    max_cost: float | None = None
-    price_in: float | None = None
-    price_out: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("max_tokens", "concurrency", "tries", "invalid_tries", "max_calls"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}: give a number from 1 up.")
-        for name in ("temperature", "pause", "longest_pause", "max_cost", "price_in", "price_out"):
-            if getattr(self, name) is not None and not 0 <= getattr(self, name) < math.inf:
-                raise UserError(f"{name} is {getattr(self, name)}: give a number from 0 up.")
-        if not 0 < self.timeout < math.inf:
-            raise UserError(f"timeout is {self.timeout}: give a number of seconds above 0.")
-        if self.structured not in get_args(Structured):
-            raise UserError(f"structured is {self.structured!r}: choose {', '.join(get_args(Structured))}.")
-        if self.max_cost is not None and (self.price_in is None or self.price_out is None):
-            raise UserError("a cap on cost needs price_in and price_out, the provider's prices per million tokens.")
-        if self.base_url and urlsplit(self.base_url).scheme not in ("http", "https"):
-            raise UserError(f"base_url is {self.base_url!r}: give an address such as http://localhost:8000/v1.")
-        if "@" in urlsplit(self.base_url).netloc:
-            raise UserError("base_url holds a password: put it into the environment, in the variable of api_key_env.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class EndpointConfig(ChatConfig):
-    """Of an endpoint that writes edits."""
-
-    edits: int = 4  # asked for in one call
-    prompts: str = "default"  # see prompts/__init__.py
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.edits < 1:
-            raise UserError(f"edits is {self.edits}: give a number from 1 up.")
-
-
-# What of it may change when a run goes on: nothing that is written depends on it.
-FREE = frozenset(("base_url", "api_key_env", "concurrency", "timeout", "tries", "pause", "longest_pause", "max_calls",
-                  "max_cost", "price_in", "price_out"))  # fmt: skip
+from uip2p.instructions.endpoint_config import ChatConfig
+from uip2p.instructions.failures import asked_to_wait, for_everybody, may_pass, without_key
 
 
 @dataclass(frozen=True)
@@ -164,6 +104,14 @@ class Budget:
         self.cost += cost
 
 
+@functools.cache
+def certificates() -> ssl.SSLContext:
+    """Whom TLS trusts, as httpx has it: read once, since that takes longer than many a call."""
+    import httpx
+
+    return httpx.create_ssl_context()
+
+
 class Connection:
     """The client and what was learned about its server. `learn` first, and `close` at last, in the same event loop."""
 
@@ -189,7 +137,7 @@ class Connection:
         """A client of the running event loop. An empty key would make it look for another in the environment."""
         self.client = self.openai.AsyncOpenAI(
             api_key=self.key or "none", base_url=self.config.base_url or None, timeout=self.config.timeout,
-            max_retries=0,
+            max_retries=0, http_client=self.openai.DefaultAsyncHttpxClient(verify=certificates()),
         )  # fmt: skip
 
     async def close(self) -> None:
@@ -274,26 +222,18 @@ class Connection:
         return Reply(str(text), str(refused), *tokens)
 
     def _meaning(self, error: Any) -> Exception:
-        """What an HTTP status says: for this try (Retry), for this question (Declined), or for all (UserError)."""
+        """What an HTTP status says: for this try (Retry), for this question (Declined), or for all (UserError, which
+        may be raised too)."""
         status, said = error.status_code, self._said(error)
-        if status in (401, 403):
-            return UserError(
-                f"{self._where()} does not let us in ({said}): put a valid key into the environment, in "
-                f"{self.config.api_key_env}, then go on with the same command."
-            )
+        if ends := for_everybody(error, self._where(), self.config.api_key_env, said):
+            return ends
         if status == 404:
             return UserError(
                 f"{self._where()} has no model {self.config.model!r}, or is the address of something else ({said}): "
                 "check model and base_url."
             )
-        if status == 402 or error.code == "insufficient_quota":
-            return UserError(f"{self._where()} wants to be paid first ({said}). Then go on with the same command.")
-        if status in (408, 409, 425, 429) or status >= 500:
-            after = retry_after(error.response.headers)
-            if after > 10 * max(self.config.longest_pause, 1.0):
-                return UserError(
-                    f"{self._where()} asks to wait for {after:.0f} s ({said}): go on with the same command after that."
-                )
+        if may_pass(status):
+            after = asked_to_wait(error, self.config.longest_pause, self._where(), said)
             return Retry(f"HTTP {status}: {said}", after, away=status in (429, 502, 503, 504))
         return Declined(f"HTTP {status}: {said}")
 
@@ -301,19 +241,4 @@ class Connection:
         return self.config.base_url or "the endpoint"
 
     def _said(self, error: BaseException) -> str:
-        """What an error says, on a line, without the key, should a server repeat it."""
-        said = " ".join(str(error).split()) or type(error).__name__
-        return (said.replace(self.key, "…") if self.key else said)[:500]
-
-
-def retry_after(headers: Any) -> float:
-    """The seconds that a server's Retry-After asks for, given as seconds or as an HTTP date; 0 where there is none."""
-    value = str(headers.get("retry-after", "")).strip()
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - time.time()
-        except (TypeError, ValueError, OverflowError):
-            return 0.0
-    return max(0.0, seconds) if math.isfinite(seconds) else 0.0
+        return without_key(error, self.key)

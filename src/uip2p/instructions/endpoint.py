@@ -7,7 +7,8 @@ from functools import partial
 
 from uip2p.instructions.answers import parse, schema
 from uip2p.instructions.calls import Asked, ask_all
-from uip2p.instructions.connection import Budget, Connection, EndpointConfig, Question
+from uip2p.instructions.connection import Budget, Connection, Question
+from uip2p.instructions.endpoint_config import EndpointConfig
 from uip2p.instructions.prompts import load_prompts, question, version
 from uip2p.instructions.writer import Edit, Mode, Written
 from uip2p.records import Caption

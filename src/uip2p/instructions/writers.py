@@ -72,9 +72,9 @@ def free(name: str) -> frozenset[str]:
 def _settings(name: str) -> tuple[type, frozenset[str]]:
     """A writer's options, and which of them are free."""
     if name == "endpoint":
-        from uip2p.instructions import connection
+        from uip2p.instructions import endpoint_config
 
-        return connection.EndpointConfig, connection.FREE
+        return endpoint_config.EndpointConfig, endpoint_config.FREE
     if name in ("transformers", "gguf"):
         from uip2p.instructions import local
 

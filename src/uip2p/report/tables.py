@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from uip2p.compare import tables as comparisons
-from uip2p.evaluate.report import COLUMNS
+from uip2p.evaluate.scene_tables import COLUMNS
 from uip2p.evaluate.tables import FIGURES, REWARD_COPYING, heading
 
 Data = dict[str, Any]

@@ -7,92 +7,36 @@ import base64
 import email
 import email.policy
 import io
-import json
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
+from endpoints import Answer, Handler, Server, running
 from PIL import Image, ImageOps
 
 
-@dataclass
-class Answer:
-    """body: JSON where it is not bytes. delay: seconds before it."""
-
-    body: Any
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    delay: float = 0.0
-
-
-class Server(ThreadingHTTPServer):
-    """answer: (number of the call, form with its picture under "image") → Answer. files: what GET gives, by path."""
-
-    daemon_threads = True
+class ImageServer(Server):
+    """A request is a form, with its picture under "image". files: what GET gives, by path; fetched: its requests'
+    headers."""
 
     def __init__(self, answer: Callable[[int, dict[str, Any]], Answer]):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answer = answer
-        self.forms: list[dict[str, Any]] = []
-        self.times: list[float] = []
-        self.headers: list[dict[str, str]] = []
+        super().__init__(answer, FormHandler)
         self.files: dict[str, bytes] = {}
         self.fetched: list[dict[str, str]] = []
-        self.lock = threading.Lock()
-        self.now = self.most = 0  # calls at a time
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/v1"
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that waited no longer is none of the server's errors."""
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Server
+class FormHandler(Handler):
+    server: ImageServer
 
-    def do_POST(self) -> None:
-        body, server = self.rfile.read(int(self.headers["content-length"])), self.server
-        form = read_form(self.headers["content-type"], body)
-        with server.lock:
-            number = len(server.forms)
-            server.forms.append(form)
-            server.times.append(time.monotonic())
-            server.headers.append({name.lower(): value for name, value in self.headers.items()})
-            server.now += 1
-            server.most = max(server.most, server.now)
-        try:
-            assert self.path == "/v1/images/edits"
-            answer = server.answer(number, form)
-            time.sleep(answer.delay)
-        finally:
-            with server.lock:
-                server.now -= 1
-        self.reply(answer)
+    def read(self, body: bytes) -> dict[str, Any]:
+        assert self.path == "/v1/images/edits"
+        return read_form(self.headers["content-type"], body)
 
     def do_GET(self) -> None:
         self.server.fetched.append({name.lower(): value for name, value in self.headers.items()})
         content = self.server.files.get(self.path)
         self.reply(Answer(content or b"", 200 if content else 404, {"content-type": "image/png"}))
-
-    def reply(self, answer: Answer) -> None:
-        data = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
-        self.send_response(answer.status)
-        usual = {"content-type": "application/json", "content-length": str(len(data))}
-        for name, value in {**usual, **answer.headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        pass
 
 
 def read_form(kind: str, body: bytes) -> dict[str, Any]:
@@ -105,17 +49,8 @@ def read_form(kind: str, body: bytes) -> dict[str, Any]:
     return form
 
 
-@contextmanager
-def serve(answer: Callable[[int, dict[str, Any]], Answer]) -> Iterator[Server]:
-    server = Server(answer)
-    thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.02), daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+def serve(answer: Callable[[int, dict[str, Any]], Answer]) -> AbstractContextManager[ImageServer]:
+    return running(ImageServer(answer))
 
 
 def edited(form: dict[str, Any]) -> Image.Image:
@@ -134,10 +69,6 @@ def png(picture: Image.Image) -> bytes:
 
 def inside(picture: Image.Image) -> Answer:
     return Answer({"created": 0, "data": [{"b64_json": base64.b64encode(png(picture)).decode()}]})
-
-
-def refusal(status: int, message: str, headers: dict[str, str] | None = None, **error: Any) -> Answer:
-    return Answer({"error": {"message": message, "type": "error", **error}}, status, headers or {})
 
 
 def right(_: int, form: dict[str, Any]) -> Answer:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from asks import OTHER, TEXT, apart, furthest, picture, three_asks
-from image_server import Answer, edited, inside, png, refusal, right, serve
+from endpoints import Answer, refusal
+from image_server import edited, inside, png, right, serve
 
 from uip2p.editing.editor import Editor as Model
 from uip2p.errors import UserError
@@ -35,7 +37,7 @@ def test_answers_come_in_order_whoever_is_asked_beside_and_however_slow_they_are
         return replace(inside(edited(form)), delay=0.1 if number == 0 else 0)
 
     with serve(slow) as server:
-        editor, asks = quick(server.url), three_asks()
+        editor, asks = quick(server.base_url), three_asks()
         assert isinstance(editor, Editor)
         together = editor.edit(asks)
         assert furthest(together, [editor.edit([ask])[0] for ask in asks]) == 0
@@ -53,7 +55,7 @@ def test_the_shipped_editor_behind_an_endpoint():
         return inside(mini(load_image(form["image"]), form["prompt"], seed=int(form["seed"]), steps=int(form["steps"])))
 
     with serve(edit) as server:
-        made = quick(server.url, "?steps=2").edit([replace(ASK, instruction="make the car blue")])
+        made = quick(server.base_url, "?steps=2").edit([replace(ASK, instruction="make the car blue")])
     assert apart(made[0], mini(ASK.image, "make the car blue", seed=ASK.seed, steps=2)) <= 1
 
 
@@ -71,16 +73,22 @@ def test_what_its_moderation_stops_is_refused_and_the_rest_is_answered():
 
 
 def test_a_request_has_what_the_options_say():
-    with serve(right) as server:
-        editor = quick(server.url, "?size=1024x1024&quality=high&num_inference_steps=28&concurrency=2")
+    both = threading.Barrier(2)
+
+    def two_at_a_time(number, form):
+        both.wait(30)
+        return right(number, form)
+
+    with serve(two_at_a_time) as server:
+        editor = quick(server.base_url, "?size=1024x1024&quality=high&num_inference_steps=28&concurrency=2")
         editor.sampled(Sampling(size=16, steps=100, scheduler="ddim")).edit([ASK] * 6)
         assert server.most == 2
-        form = server.forms[0]
+        form = server.requests[0]
         assert form.pop("image").size == (16, 16)
         assert form == {"model": "painter", "prompt": TEXT, "n": "1", "seed": "11", "size": "1024x1024",
                         "quality": "high", "num_inference_steps": "28"}  # fmt: skip
         assert editor.describe() == {
-            "adapter": "endpoint", "url": server.url, "model": "painter", "seed": True,
+            "adapter": "endpoint", "url": server.base_url, "model": "painter", "seed": True,
             "request": {"size": "1024x1024", "quality": "high", "num_inference_steps": 28},
             "sampling": dict.fromkeys(("steps", "guidance_scale", "image_guidance_scale", "scheduler", "size")),
         }  # fmt: skip
@@ -96,12 +104,12 @@ def test_a_request_has_what_the_options_say():
 def test_a_picture_that_lies_elsewhere_is_fetched_without_the_key():
     with serve(lambda *_: Answer({"created": 0, "data": [{"url": "/files/a.png"}]})) as server:
         server.files["/files/a.png"] = png(picture(5))
-        assert apart(quick(server.url).edit([ASK])[0], picture(5)) == 0
+        assert apart(quick(server.base_url).edit([ASK])[0], picture(5)) == 0
         assert "authorization" not in server.fetched[0]
     for url in ("file:///etc/hostname", "ftp://127.0.0.1/x"):
         away = Answer({"created": 0, "data": [{"url": url}]})
         with serve(lambda *_, away=away: away) as server, pytest.raises(UserError, match="no address on the web"):
-            quick(server.url, "?tries=1").edit([ASK])
+            quick(server.base_url, "?tries=1").edit([ASK])
 
 
 def test_faults_are_outlived():
@@ -116,17 +124,17 @@ def test_faults_are_outlived():
         return faults[number] if number < len(faults) else right(number, form)
 
     with serve(failing) as server:
-        editor = quick(server.url, "?concurrency=1&tries=8")
+        editor = quick(server.base_url, "?concurrency=1&tries=8")
         made = editor.edit([ASK])
-        assert apart(made[0], edited(server.forms[-1])) == 0
-        assert len(server.forms) == len(faults) + 1
+        assert apart(made[0], edited(server.requests[-1])) == 0
+        assert len(server.requests) == len(faults) + 1
         assert server.times[1] - server.times[0] >= 0.2  # what the server asked for
 
 
 def test_who_stays_silent_is_asked_again_and_then_named():
     with serve(lambda number, form: replace(right(number, form), delay=1.5 if number == 0 else 0)) as server:
-        assert len(quick(server.url, "?timeout=1").edit([ASK])) == 1
-        url = server.url
+        assert len(quick(server.base_url, "?timeout=1").edit([ASK])) == 1
+        url = server.base_url
     with pytest.raises(UserError, match=r"327/x: no edit in 2 tries \(no connection"):
         quick(url, "?tries=2").edit([ASK])
 
@@ -143,24 +151,24 @@ def test_who_stays_silent_is_asked_again_and_then_named():
 def test_what_no_other_try_would_change_is_said_at_once(answer, message):
     with serve(lambda *_: answer) as server:
         with pytest.raises(UserError, match=message) as said:
-            quick(server.url, "?concurrency=1").edit([ASK, ASK, ASK])
+            quick(server.base_url, "?concurrency=1").edit([ASK, ASK, ASK])
         assert "secret-key" not in str(said.value)
-        assert len(server.forms) == 1
+        assert len(server.requests) == 1
 
 
 def test_a_server_without_seeds():
     with serve(right) as server:
-        editor = quick(server.url, "?seed=no")
+        editor = quick(server.base_url, "?seed=no")
         editor.edit([ASK])
-        assert "seed" not in server.forms[0] and editor.describe()["seed"] is False
+        assert "seed" not in server.requests[0] and editor.describe()["seed"] is False
 
 
 def test_a_local_server_needs_no_key_and_another_variable_may_hold_it(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY")
     monkeypatch.setenv("PAINTERS_KEY", "other")
     with serve(right) as server:
-        assert np.asarray(quick(server.url).edit([ASK])[0]).std() > 0
-        quick(server.url, "?key=PAINTERS_KEY").edit([ASK])
+        assert np.asarray(quick(server.base_url).edit([ASK])[0]).std() > 0
+        quick(server.base_url, "?key=PAINTERS_KEY").edit([ASK])
         assert [headers["authorization"] for headers in server.headers] == ["Bearer none", "Bearer other"]
 
 

@@ -143,7 +143,7 @@ def test_ours_and_diffusers_agree_on_the_shipped_model():
     ours, theirs = open_editor("mini", device="cpu"), open_editor("diffusers:mini", device="cpu")
     own = ours.describe()["sampling"]
     scales = {name: own[name] for name in ("guidance_scale", "image_guidance_scale")}
-    for sampling in (Sampling(2, 3.0, 1.5, "euler-ancestral", 64), Sampling(3, **scales)):
+    for sampling in (Sampling(2, 3.0, 1.5, "euler-ancestral", 64), Sampling(1, **scales)):
         one, other = ours.sampled(sampling), theirs.sampled(sampling)
         assert one.describe()["sampling"] == other.describe()["sampling"]
         assert furthest(one.edit(asks), other.edit(asks)) <= 2

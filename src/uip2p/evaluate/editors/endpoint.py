@@ -34,11 +34,11 @@ from uip2p.errors import UserError
 from uip2p.evaluate.asking import Ask, Refused, Sampling
 from uip2p.evaluate.editors import RoundTrip, split_options, told
 from uip2p.images import load_image
+from uip2p.instructions.failures import asked_to_wait, for_everybody, may_pass, without_key
 
 LARGEST = 64 * 2**20  # bytes of an answer's picture
 LONGEST_PAUSE = 60.0  # seconds between two tries
 OUR_OPTIONS = ("key", "seed", "concurrency", "tries", "timeout")
-RETRIED = (408, 409, 425, 429)  # and from 500 up
 MODERATION = ("moderation", "content_policy", "content_filter", "safety")  # in the code or type of such an error
 NOT_FIELDS = ("image", "mask", "prompt", "model", "n", "stream")
 
@@ -135,8 +135,13 @@ class Endpoint:
             import openai
         except ImportError:
             raise UserError("to ask an endpoint, install the openai client: pip install 'uip2p[llm]'.") from None
+        from uip2p.instructions.connection import certificates
+
         stop = threading.Event()
-        client = openai.OpenAI(api_key=self._key() or "none", base_url=self.url, timeout=self.timeout, max_retries=0)
+        client = openai.OpenAI(
+            api_key=self._key() or "none", base_url=self.url, timeout=self.timeout, max_retries=0,
+            http_client=openai.DefaultHttpxClient(verify=certificates()),
+        )  # fmt: skip
         with client, ThreadPoolExecutor(self.concurrency) as pool:
             calls = [pool.submit(self._patiently, client, ask, stop) for ask in asks]
             try:
@@ -233,28 +238,16 @@ class Endpoint:
         return content
 
     def _meaning(self, error: Any, ask: Ask) -> Exception:
-        """What an HTTP status says: another try, or none."""
-        from uip2p.instructions.connection import retry_after
-
+        """What an HTTP status says: another try (Again), or none (UserError, which may be raised too)."""
         status, said = error.status_code, self._said(error)
-        if status in (401, 403):
-            return UserError(
-                f"{self.url} does not let us in ({said}): put a valid key into the environment, in "
-                f"{self.key_variable}, then go on with the same command."
-            )
+        if ends := for_everybody(error, self.url, self.key_variable, said):
+            return ends
         if status == 404:
             return UserError(
                 f"{self.url} has no model {self.model!r} that edits, or is the address of something else ({said})."
             )
-        if status == 402 or error.code == "insufficient_quota":
-            return UserError(f"{self.url} wants to be paid first ({said}). Then go on with the same command.")
-        if status in RETRIED or status >= 500:
-            after = retry_after(error.response.headers)
-            if after > 10 * LONGEST_PAUSE:
-                return UserError(
-                    f"{self.url} asks to wait for {after:.0f} s ({said}): go on with the same command after that."
-                )
-            return Again(f"HTTP {status}: {said}", after)
+        if may_pass(status):
+            return Again(f"HTTP {status}: {said}", asked_to_wait(error, LONGEST_PAUSE, self.url, said))
         if self.sends_seed and "seed" in said:
             return UserError(f"{self.url} takes no seed ({said}): give the option seed=no.")
         if any(word in f"{error.code} {error.type}" for word in MODERATION):
@@ -262,6 +255,4 @@ class Endpoint:
         return UserError(f"{self.url}: {ask.key}: refused, HTTP {status}: {said}")
 
     def _said(self, error: BaseException) -> str:
-        """On a line, without the key, should a server repeat it."""
-        said, key = " ".join(str(error).split()) or type(error).__name__, self._key()
-        return (said.replace(key, "…") if key else said)[:500]
+        return without_key(error, self._key())

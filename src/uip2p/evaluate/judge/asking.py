@@ -19,7 +19,8 @@ from uip2p.evaluate.judge.scores import read
 from uip2p.evaluate.metrics import firm_product
 from uip2p.evaluate.rows import append_rows, digest, read_rows
 from uip2p.instructions.calls import Answered, Asked, ask_all
-from uip2p.instructions.connection import Budget, ChatConfig, Connection, Question
+from uip2p.instructions.connection import Budget, Connection, Question
+from uip2p.instructions.endpoint_config import ChatConfig
 
 Read = tuple[dict[str, float], str]  # aspect → score in [0, 1], and the reasoning
 FINAL = ("", "refused")  # faults of what is not asked again

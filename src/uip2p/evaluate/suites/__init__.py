@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from uip2p.evaluate.asking import Sampling, Session, Turn
+from uip2p.evaluate.editors import Editor, require
 
 if TYPE_CHECKING:
-    from uip2p.evaluate.editors import Editor
     from uip2p.evaluate.runs import Run
 
 # suite → module with `add_arguments(group)` and `build(args) -> Suite`; args.editors holds the opened editors
@@ -37,6 +37,25 @@ class Row:
     model: str = ""
     x: float | None = None
     baseline: bool = False
+
+
+def rows_along(
+    editors: Sequence[Editor], sampling: Sampling, field: str, values: Sequence[float], said: Callable[[float], str]
+) -> list[Row]:
+    """A row an editor and value of a field of `Sampling`, all else as `sampling` has it; the value is the row's x.
+    said: how the row's name tells the value. UserError: an editor that cannot be told it."""
+    for editor in editors:
+        require(editor, field)
+
+    def told(value: float) -> Sampling:
+        changed: dict[str, Any] = {field: value}
+        return replace(sampling, **changed)
+
+    return [
+        Row(f"{editor.name}, {said(value)}", editor.sampled(told(value)), editor.name, value)
+        for editor in editors
+        for value in values
+    ]
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from uip2p.errors import UserError
 from uip2p.evaluate.editors import Editor
@@ -45,7 +46,7 @@ PUBLISHED = tuple(
 )  # fmt: skip
 
 
-def add_arguments(group: argparse._ArgumentGroup) -> None:
+def add_arguments(group: Any) -> None:
     add_on(group)
 
 

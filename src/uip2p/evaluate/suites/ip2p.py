@@ -31,13 +31,13 @@ from uip2p.datasets.ip2p import Ip2pCaptions
 from uip2p.editing.loading import pick_device
 from uip2p.errors import UserError
 from uip2p.evaluate.asking import Picture, Sampling, Session, Turn, open_picture
-from uip2p.evaluate.editors import Editor, require
+from uip2p.evaluate.editors import Editor
 from uip2p.evaluate.encoders import ClipEncoder, Remembered, content, open_clip
 from uip2p.evaluate.metrics import clip_direction, clip_image_similarity
 from uip2p.evaluate.plots import trade_off
 from uip2p.evaluate.rows import digest
 from uip2p.evaluate.runs import Run
-from uip2p.evaluate.suites import Published, Row, Suite
+from uip2p.evaluate.suites import Published, Row, Suite, rows_along
 from uip2p.evaluate.tables import cell, heading
 from uip2p.images import FORMATS, load_image, write_atomic
 
@@ -64,7 +64,7 @@ PUBLISHED = tuple(
 )  # fmt: skip
 
 
-def add_arguments(group: argparse._ArgumentGroup) -> None:
+def add_arguments(group: Any) -> None:
     """`--split` and the meter's `--clip` are everybody's: here train, val or test, and the CLIP of both axes."""
     add = functools.partial(group.add_argument, default=argparse.SUPPRESS)
     add("--data", metavar="PATH", help="ip2p: the folder with seeds.json, <name>/prompt.json and <name>/<seed>_0.jpg")
@@ -196,14 +196,7 @@ class Ip2pCurve(Suite):
 
     def rows(self, editors: Sequence[Editor]) -> list[Row]:
         """A row an editor and scale. UserError: an editor that cannot be told its image guidance."""
-        for editor in editors:
-            require(editor, "image_guidance_scale")
-        return [
-            Row(f"{editor.name}, s_I {scale:g}", editor.sampled(replace(self.sampling, image_guidance_scale=scale)),
-                editor.name, scale)
-            for editor in editors
-            for scale in self.scales
-        ]  # fmt: skip
+        return rows_along(editors, self.sampling, "image_guidance_scale", self.scales, "s_I {:g}".format)
 
     def measured(self) -> dict[str, Any]:
         return {

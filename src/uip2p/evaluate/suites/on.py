@@ -16,8 +16,6 @@ from uip2p.evaluate.asking import Session, Turn
 from uip2p.evaluate.suites import SUITES, Suite
 
 QUESTIONS = ("scenes", "photos", "magicbrush", "ip2p")  # suites whose questions can be asked in another way
-
-
 ON = ("steps", "ablation")  # suites that ask them
 
 
@@ -45,7 +43,7 @@ def like(on: Suite) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def add_on(group: argparse._ArgumentGroup) -> None:
+def add_on(group: Any) -> None:
     group.add_argument(
         "--on", choices=QUESTIONS, default=argparse.SUPPRESS,
         help="steps, ablation: the suite whose pictures and instructions are asked, with its options (default: scenes)",

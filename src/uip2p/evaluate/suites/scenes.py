@@ -19,18 +19,17 @@ import numpy as np
 from PIL import Image
 
 from uip2p.evaluate.asking import Session, Turn
-from uip2p.evaluate.cases import Case
+from uip2p.evaluate.cases import Case, suite_cases
 from uip2p.evaluate.measure import MEASUREMENTS, Measure
-from uip2p.evaluate.report import Sample, as_text, summarise
 from uip2p.evaluate.rows import digest, identity
 from uip2p.evaluate.runs import Run
-from uip2p.evaluate.scenes_suite import suite_cases
+from uip2p.evaluate.scene_tables import Sample, as_text, summarise
 from uip2p.evaluate.suites import Suite
 from uip2p.images import to_pil, write_atomic
 from uip2p.models.clip import Clip, load_clip
 from uip2p.scenes.answers import Answer
 
-# The run's baselines as the tables of report.py call them.
+# The run's baselines as scene_tables.py calls them.
 BESIDE = {"copy-input": "copy-input", "round trip": "round trip", "ceiling": "best possible"}
 
 
@@ -54,18 +53,6 @@ class Scenes(Suite):
         size = self.settings["size"]
         pictures = [output if output.size == (size, size) else output.resize((size, size)) for output in outputs]
         return self.prepared[key](np.stack([np.asarray(picture.convert("RGB")) for picture in pictures]))
-
-    def measured(self) -> dict[str, Any]:
-        pixels = {"range": "[0, 1]", "resize": "none: at the drawn size, 8 bit"}
-        found = dict.fromkeys(("l1", "l2", "inside", "outside", "halfway"), pixels)
-        found["success"] = {"oracle": "nearest of all that the edit could have come to, drawn exactly"}
-        if self.clip:
-            side = self.clip.image_size
-            judge = {"backbone": self.settings["judge"], "range": "[0, 1]", "crop": "none",
-                     "resize": f"to {side} × {side}, bicubic, antialiased"}  # fmt: skip
-            told = judge | {"captions": self.captions}
-            found |= {"clip_i": judge, "clip_t": told, "direction": told, "judge_success": told}
-        return found
 
     @functools.cached_property
     def _by_key(self) -> dict[str, Case]:
@@ -163,7 +150,7 @@ def editors_of(run: Run) -> list[str]:
 
 
 def samples(run: Run, row: str) -> list[Sample]:
-    """A run as report.py adds it up: of every case the editor's figures of the first seed beside the baselines'."""
+    """A run as scene_tables.py adds it up: of every case the editor's figures of the first seed, and the baselines'."""
     seed = run.info["seeds"][0]
     columns = {"model": row} | {theirs: ours for ours, theirs in BESIDE.items()}
     return [

@@ -4,18 +4,20 @@ figure against the steps, and pictures chosen by rank."""
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from uip2p.errors import UserError
-from uip2p.evaluate.editors import Editor, require
+from uip2p.evaluate.editors import Editor
 from uip2p.evaluate.plots import against_x
 from uip2p.evaluate.runs import Run, row_folder
-from uip2p.evaluate.suites import Row
+from uip2p.evaluate.suites import Row, rows_along
 from uip2p.evaluate.suites.on import OnAnother, add_on, build_on, like
 from uip2p.evaluate.tables import FIGURES, RATIOS, cell, figures_of
 from uip2p.images import grid, load_image, save_image
@@ -25,17 +27,14 @@ RANKS = {"best": 0.0, "median": 0.5, "worst": 1.0}
 SIDE = 256  # pixels of a picture in the grid
 
 
-def add_arguments(group: argparse._ArgumentGroup) -> None:
+def add_arguments(group: Any) -> None:
     add_on(group)
-    group.add_argument(
-        "--steps-list", type=int, nargs="+", metavar="N", default=argparse.SUPPRESS,
-        help=f"steps: the numbers of sampling steps (default: {' '.join(map(str, STEPS))})",
-    )  # fmt: skip
-    group.add_argument(
-        "--rank-by", metavar="FIGURE", default=argparse.SUPPRESS,
+    add = functools.partial(group.add_argument, default=argparse.SUPPRESS)
+    add("--steps-list", type=int, nargs="+", metavar="N",
+        help=f"steps: the numbers of sampling steps (default: {' '.join(map(str, STEPS))})")  # fmt: skip
+    add("--rank-by", metavar="FIGURE",
         help="steps: the figure by which the grid's pictures are chosen: best, median and worst at the middle "
-        "number of steps (default: the first in the table that has a good side, L1 where there are targets)",
-    )  # fmt: skip
+        "number of steps (default: the first in the table that has a good side, L1 where there are targets)")
 
 
 def build(args: argparse.Namespace) -> Steps:
@@ -61,14 +60,7 @@ class Steps(OnAnother):
 
     def rows(self, editors: Sequence[Editor]) -> list[Row]:
         """UserError: an editor that cannot be told its steps."""
-        for editor in editors:
-            require(editor, "steps")
-        return [
-            Row(f"{editor.name}, {_steps(count)}", editor.sampled(replace(self.sampling, steps=count)),
-                editor.name, count)
-            for editor in editors
-            for count in self.counts
-        ]  # fmt: skip
+        return rows_along(editors, self.sampling, "steps", self.counts, _steps)
 
     def finish(self, run: Run) -> list[Path]:
         """steps.png, of each group of turns, and steps-pictures-<model>.png. UserError: as `pictures`."""

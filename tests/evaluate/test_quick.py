@@ -9,19 +9,13 @@ import pytest
 from uip2p.cli import main
 from uip2p.editing.editor import Editor
 from uip2p.errors import UserError
-from uip2p.evaluate import scenes_suite
+from uip2p.evaluate import quick
+from uip2p.evaluate.cases import suite_cases
 from uip2p.evaluate.command import draw_pictures, inside, ranked
 from uip2p.evaluate.measure import measure_outputs
-from uip2p.evaluate.report import summarise
+from uip2p.evaluate.quick import edit_cases, evaluate_scenes, round_trip, sampling_settings, score
 from uip2p.evaluate.rows import digest, noise_seed
-from uip2p.evaluate.scenes_suite import (
-    edit_cases,
-    evaluate_scenes,
-    round_trip,
-    sampling_settings,
-    score,
-    suite_cases,
-)
+from uip2p.evaluate.scene_tables import summarise
 from uip2p.images import to_tensor, to_uint8
 from uip2p.models.clip import load_clip
 
@@ -112,7 +106,7 @@ def test_a_stopped_run_goes_on_where_its_rows_end(world_model, judge, result, tm
     assert {"command", "commit", "settings", "versions", "preprocessing", "model", "measurements"} <= set(saved)
     evaluate(world_model, judge, rows_jsonl=rows, steps=1, count=2, session_count=0)
     assert len(edited) == 13  # other settings: nothing of the old rows is used
-    monkeypatch.setattr(scenes_suite, "MEASUREMENTS", scenes_suite.MEASUREMENTS + 1)
+    monkeypatch.setattr(quick, "MEASUREMENTS", quick.MEASUREMENTS + 1)
     evaluate(world_model, judge, rows_jsonl=rows, count=2, session_count=0)
     assert len(edited) == 15  # measured otherwise: neither
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from uip2p.evaluate.report import COLUMNS, ROWS, as_text, one_kind, over_kinds, summarise
+from uip2p.evaluate.scene_tables import COLUMNS, ROWS, as_text, one_kind, over_kinds, summarise
 
 
 def sample(kind="color", turns="single-turn", inside=0.0, wanted=1.0, outside=0.0, pixels=10, trip=0.1, l1=0.0):

@@ -1,4 +1,5 @@
-"""Score an editor against exact answers: any InstructPix2Pix folder, on drawn scenes or on photographs.
+"""The quick figures of one model: any InstructPix2Pix folder against exact answers, on drawn scenes or on photographs,
+without a run's folder.
 
 One line of JSON a case holds everything that was measured on it; every figure in the result is a sum or a mean of
 those lines, and a run that was stopped goes on where its lines end.
@@ -17,18 +18,14 @@ import torch
 from tqdm import tqdm
 
 from uip2p.editing.editor import Editor
-from uip2p.errors import UserError
-from uip2p.evaluate.cases import Case, photo_cases, scene_cases, session_cases
+from uip2p.evaluate.cases import Case, suite_cases
 from uip2p.evaluate.measure import MEASUREMENTS, Measure
-from uip2p.evaluate.measure import measure_outputs as measure_outputs  # public: `evaluate` in one place
-from uip2p.evaluate.report import Sample, summarise
 from uip2p.evaluate.rows import append_rows, commit, digest, fingerprint, noise_seed, read_rows, versions
+from uip2p.evaluate.scene_tables import Sample, summarise
 from uip2p.images import to_tensor, to_uint8, write_atomic
 from uip2p.models.clip import Clip, load_clip
 from uip2p.models.folder import resolve
 from uip2p.scenes.answers import Answer
-from uip2p.scenes.photos import Photos
-from uip2p.scenes.world import World
 
 PREPROCESSING = "drawn at the model's own size; outputs in 8 bits; metrics on [0, 1]; the judge resizes to its own size"
 
@@ -54,7 +51,7 @@ def evaluate_scenes(
     command: str | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Edits every case and measures it; returns {"summary": see report.summarise, "settings", "samples", …}.
+    """Edits every case and measures it; returns {"summary": see scene_tables.summarise, "settings", "samples", …}.
 
     rows_jsonl: a line is added for every case as it is done, and the lines of an earlier run with the same settings
     are used again. out_json: everything but the samples. UserError: no such suite, split, model or judge."""
@@ -93,18 +90,6 @@ def sampling_settings(
         "guidance_scale": own.guidance_scale if guidance is None else guidance,
         "image_guidance_scale": own.image_guidance_scale if image_guidance is None else image_guidance,
     }
-
-
-def suite_cases(
-    suite: str, split: str, seed: int, count: int, session_count: int, size: int, folders: Sequence[str | Path] = ()
-) -> list[Case]:
-    """The cases of a suite; the first of a larger count are those of a smaller one."""
-    if suite == "photos":
-        return list(photo_cases(Photos(folders, split, seed, size), count))
-    if suite == "scenes":
-        world = World(seed, split, size)
-        return [*scene_cases(world, count), *session_cases(world, session_count)]
-    raise UserError(f"there is no suite {suite!r}: choose scenes or photos")
 
 
 def score(
