@@ -142,8 +142,10 @@ def results() -> list[Result]:
         Result(
             "User study: 15 edits, 6 methods, 52 people",
             ("InstructPix2Pix", "MagicBrush model", "HIVE, MGIE, SmartEdit", "MagicBrush test"),
-            ("uip2p study create --run OUT --count 15 --out STUDY", "uip2p study serve STUDY",
+            (f"{MAGIC} --model UIP2P=CC12M-RUN/model --model IP2P=instruct-pix2pix --model MagicBrush=magicbrush "
+             "--model HIVE=folder:DIR --model MGIE=folder:DIR --model SmartEdit=folder:DIR --out OUT",
+             "uip2p study create --run OUT --count 15 --out STUDY", "uip2p study serve STUDY",
              "uip2p study report STUDY"),
-            {"edit": Work(15 * 3, "edit")},
+            {"edit": Work(3 * BOTH, "edit")},
         ),
     ]  # fmt: skip

@@ -19,9 +19,10 @@ from uip2p.evaluate.suites import Suite
 from uip2p.images import write_atomic
 
 
-def claim(out: Path, suite: Suite, alone: bool) -> None:
-    """Makes the folder where there is none. alone: no other shard writes into it, so that nothing may lie in a new one.
-    UserError: it holds another benchmark, or things that are not a run's."""
+def claim(out: Path, suite: Suite, editors: dict[str, dict[str, Any]], alone: bool) -> None:
+    """Makes the folder where there is none. editors: row → the description of its editor. alone: no other shard writes
+    into it, so that nothing may lie in a new one. UserError: it holds another benchmark, things that are not a run's,
+    or outputs of a row by another editor, which would be written over."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / RUN
     if path.exists():
@@ -32,8 +33,23 @@ def claim(out: Path, suite: Suite, alone: bool) -> None:
         if before.get("settings", suite.settings) != _plain(suite.settings):
             held = before.get("suite")
             raise UserError(f"{out}: holds a run of {held} with other settings. Choose another --out.")
+        for row in before.get("rows", ()):
+            name, editor = row["name"], _plain(editors.get(row["name"], row["editor"]))
+            if editor != row["editor"]:
+                raise UserError(
+                    f"{out}: the outputs of {name} there were made otherwise ({_apart(row['editor'], editor)}), and "
+                    "would be written over. Choose another --out, or give the row another name, NAME=SPEC."
+                )
     elif any(out.iterdir()) and alone:
         raise UserError(f"{out}: is not empty, and no run of this command. Choose another --out.")
+
+
+def _apart(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Which parts of two descriptions differ, and how: "steps 5, now 50"."""
+    pairs = {**before, **before.get("sampling", {})}, {**now, **now.get("sampling", {})}
+    names = [name for name in dict.fromkeys([*pairs[0], *pairs[1]]) if name != "sampling"]
+    old, new = ({name: pair.get(name) for name in names} for pair in pairs)
+    return "; ".join(f"{name} {old[name]}, now {new[name]}" for name in names if old[name] != new[name])
 
 
 def _plain(settings: dict[str, Any]) -> Any:

@@ -226,8 +226,9 @@ class Runner:
     # The folder
 
     def _begin(self) -> None:
-        """run.json and samples.jsonl, the same from every shard. UserError: the folder holds another benchmark."""
-        claim(self.out, self.suite, alone=self.shard.n == 1)
+        """run.json and samples.jsonl, the same from every shard. UserError: see `claim`."""
+        editors = {row.name: self._editors[row.name] for row in self.rows if not row.baseline}
+        claim(self.out, self.suite, editors, alone=self.shard.n == 1)
         lines = []
         for index, session in enumerate(self.sessions):
             for turn in session.turns:

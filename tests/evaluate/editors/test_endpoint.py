@@ -66,7 +66,7 @@ def test_what_its_moderation_stops_is_refused_and_the_rest_is_answered():
 
     with serve(strict) as server:
         asks = [ASK, replace(ASK, key="327/y", instruction=OTHER), replace(ASK, key="327/z", seed=2)]
-        found = quick(server.url).edit(asks)
+        found = quick(server.base_url).edit(asks)
     assert isinstance(found[1], Refused) and "not this" in found[1].why
     expected = [edited({"image": ASK.image, "prompt": TEXT, "seed": seed}) for seed in (11, 2)]
     assert furthest([found[0], found[2]], expected) == 0
