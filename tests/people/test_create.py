@@ -15,7 +15,7 @@ from drawn_runs import Scenes, Toward, make_run
 from PIL import Image
 
 from uip2p.errors import UserError
-from uip2p.evaluate.asking import Session
+from uip2p.evaluate.asking import Refused, Session
 from uip2p.evaluate.running import Shard
 from uip2p.evaluate.runs import load_run
 from uip2p.people import command
@@ -183,6 +183,23 @@ def test_runs_that_asked_something_else(runs, tmp_path):
     Image.new("RGB", (32, 32), "red").save(picture)
     with pytest.raises(UserError, match="is another edit than in"):
         from_runs([runs / "a", copy], [])
+
+
+class Prude(Toward):
+    """Refuses the first edit it is asked for in the suite's order."""
+
+    def edit(self, asks):
+        made = super().edit(asks)
+        return [Refused("no") if ask.key == "color-0/known" else one for ask, one in zip(asks, made, strict=True)]
+
+
+def test_what_an_editor_refused_is_not_asked(tmp_path):
+    folder = make_run(tmp_path / "run", [Prude("UIP2P", 0.9), Toward("HIVE", 0.5)], Scenes(count=3))
+    asked = {sample.key for sample in from_runs([folder], ())}
+    assert asked == set(load_run(folder).samples) - {"color-0/known"}
+    load_run(folder).output("HIVE", "color-0/known").unlink()
+    load_run(folder).output("HIVE", "color-0/blind").unlink()  # lost, not refused: `create` says so
+    assert "color-0/blind" in {sample.key for sample in from_runs([folder], ())}
 
 
 def test_a_run_that_is_not_finished_makes_no_study(runs, tmp_path):

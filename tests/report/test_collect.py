@@ -54,6 +54,19 @@ def test_differences_are_of_the_first_editor_on_the_same_edits(run_folder, known
             assert found["figures"][figure]["mean"] == pytest.approx(expected)
 
 
+def test_an_ablation_compares_each_editor_with_the_one_before(tmp_path):
+    steps = [Toward("base", 0.2), Toward("+sim", 0.5), Toward("+attn", 0.9)]
+    run = make_run(tmp_path / "run", steps, Scenes(name="ablation"))
+    found = collect([run]).data["suites"][0]["groups"][0]
+    assert [(d["row"], d["against"]) for d in found["differences"]] == [("+sim", "base"), ("+attn", "+sim")]
+    by_hand = means(load_run(run), "single-turn")
+    for step in found["differences"]:
+        expected = by_hand[step["row"]]["l1"] - by_hand[step["against"]]["l1"]
+        assert step["figures"]["l1"]["mean"] == pytest.approx(expected)
+    assert [line.partition(":")[0] for line in found["verdicts"]] == ["base → +sim", "+sim → +attn"]
+    assert all("CLIP-T was not measured" in line for line in found["verdicts"])
+
+
 def test_a_best_row_is_best_beyond_the_noise(known, tmp_path):
     assert known["best"]["l1"] == {"row": "Careful", "next": "wild", "noise": False}
     assert "dino" not in known["best"]

@@ -25,7 +25,7 @@ class Sample:
 def from_runs(folders: Sequence[Path], names: Sequence[str]) -> list[Sample]:
     """The scored turns that all the runs have, edited by the named rows, or by every row that is no baseline; of
     several seeds, the first. Turns on an editor's own output are left out: there each method had another input, and
-    the paper asked about single edits.
+    the paper asked about single edits; so is what an editor refused.
 
     UserError: no run, or one that is not finished; no such row; a row of that name in two runs; other instructions or
     other inputs under one name; nothing in common."""
@@ -55,11 +55,18 @@ def from_runs(folders: Sequence[Path], names: Sequence[str]) -> list[Sample]:
                     f"{run.folder}: {key} is another edit than in {runs[0].folder}. Take runs of one suite, with the "
                     "same options but --model."
                 )
+        if any(refused(run, name, key) for name, run in rows.items()):
+            continue
         outputs = {name: run.output(name, key) for name, run in rows.items()}
         samples.append(Sample(key, runs[0].samples[key]["instruction"], source, outputs))
     if not samples:
         raise UserError(f"{', '.join(map(str, folders))}: no single edit with an input picture is in every run.")
     return samples
+
+
+def refused(run: Run, row: str, key: str) -> bool:
+    """Whether the row's editor would not make this edit: it has a line without figures, and no picture."""
+    return run.rows[row][run.info["seeds"][0]].get(key) == {} and not run.output(row, key).exists()
 
 
 def _same(one: Path, other: Path | None) -> bool:

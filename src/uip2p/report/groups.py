@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import pairwise
 from typing import Any
 
 from uip2p.evaluate.runs import NOT_MEASURED, Run
 from uip2p.evaluate.statistics import Difference, difference
+from uip2p.evaluate.suites.ablation import verdict
 from uip2p.evaluate.tables import FIGURES, clusters, defined, summarise
 
 Data = dict[str, Any]
@@ -32,7 +34,8 @@ class Pairs:
 
 def group_of(run: Run, group: str, pairs: Pairs) -> Data:
     """columns: figures in their order. published, measured: rows. best: figure → who leads, and whether by more than
-    noise. differences: the first editor's row minus each other one. copying: figures by which doing nothing is at
+    noise. differences: the first editor's row minus each other one; of an ablation each editor's minus the one before,
+    and verdicts: what each step trades, in words. copying: figures by which doing nothing is at
     least as good as every editor. named: published rows that a measured row bears the name of. kinds: kind of edit →
     editor → figures, where there are kinds. missing: what is not in the table, and why."""
     published = [row for row in run.info["published"] if row["group"] == group]
@@ -52,7 +55,8 @@ def group_of(run: Run, group: str, pairs: Pairs) -> Data:
         "published": published,
         "measured": measured,
         "best": {f: found for f in columns if (found := _best(editors, f, group, pairs))},
-        "differences": _differences(measured, editors, columns, group, pairs),
+        "differences": _differences(compared(run.info["suite"], measured), columns, group, pairs),
+        "verdicts": _verdicts(run.info["suite"], editors, columns, group, pairs),
         "copying": [figure for figure in columns if _copying(measured, editors, figure)],
         "named": _named(published, editors),
         "kinds": _kinds(run, group),
@@ -97,17 +101,37 @@ def _overlap(one: Data, other: Data) -> bool:
     return bool(one["low"] <= other["high"] and other["low"] <= one["high"])
 
 
+def compared(suite: str, measured: Sequence[Data]) -> list[tuple[str, str]]:
+    """(row, against): the first editor and every other row; in an ablation each editor and the one before, which has
+    one loss less."""
+    editors = [row["name"] for row in measured if not row["baseline"]]
+    if suite == "ablation":
+        return [(later, earlier) for earlier, later in pairwise(editors)]
+    return [(editors[0], row["name"]) for row in measured if editors and row["name"] != editors[0]]
+
+
 def _differences(
-    measured: Sequence[Data], editors: Sequence[Data], columns: Sequence[str], group: str, pairs: Pairs
+    rows: Sequence[tuple[str, str]], columns: Sequence[str], group: str, pairs: Pairs
 ) -> list[Data]:
-    if not editors:
-        return []
-    first, found = editors[0]["name"], []
-    for other in (row["name"] for row in measured if row["name"] != first):
-        of_each = {figure: pairs(first, other, figure, group) for figure in columns}
+    found = []
+    for row, against in rows:
+        of_each = {figure: pairs(row, against, figure, group) for figure in columns}
         figures = {figure: {**asdict(d), "noise": d.noise} for figure, d in of_each.items() if d is not None}
-        found.append({"row": first, "against": other, "figures": figures})
+        found.append({"row": row, "against": against, "figures": figures})
     return found
+
+
+def _verdicts(
+    suite: str, editors: Sequence[Data], columns: Sequence[str], group: str, pairs: Pairs
+) -> list[str]:
+    """Of an ablation: does each added loss trade CLIP-T for preservation, as in the paper? See ablation.verdict."""
+    if suite != "ablation":
+        return []
+    said = []
+    for later, earlier in compared(suite, editors):
+        found = {figure: d for figure in columns if (d := pairs(later, earlier, figure, group)) is not None}
+        said.append(f"{earlier} → {later}: {verdict(found)}")
+    return said
 
 
 def _copying(measured: Sequence[Data], editors: Sequence[Data], figure: str) -> bool:

@@ -63,7 +63,7 @@ def _suite(data: Data, run: Any, pictures: Path, number: int) -> list[str]:
         lines += [f"### {text(group['name'])}: {group['edits']} edits", "", *_table(figures_table(group))]
         lines += _list(figures_table(group).notes)
         if differences := differences_table(group):
-            lines += ["Differences on the same edits:", "", *_table(differences)]
+            lines += ["Differences on the same edits:", "", *_table(differences), *_list(group["verdicts"])]
         for name, table in kinds_tables(group):
             lines += [f"{text(name)} by kind of edit:", "", *_table(table)]
         if group["published"]:

@@ -103,7 +103,7 @@ def _list(words: Sequence[str]) -> str:
 
 
 def differences_table(group: Data) -> Table | None:
-    """The first editor minus every other row on the same edits; None where there is no other."""
+    """The pairs of rows that are compared on the same edits; None where there are none."""
     found = group["differences"]
     columns = [name for name in group["columns"] if any(name in row["figures"] for row in found)]
     if not columns:
