@@ -127,7 +127,7 @@ def test_calibration_is_written_beside_the_model_and_used(world_model, judge, se
         (["--suite", "reversibility", "--calibrate"], "--calibrate on split 'test' would fit what is to be tested"),
         (["--suite", "scenes", "--with-captions"], "--with-captions is for --suite reversibility, not scenes"),
         (["--suite", "reversibility", "--candidates", "0"], "--candidates is 0"),
-        (["--suite", "reversibility", "--pictures", "x"], "leave them out"),
+        (["--suite", "reversibility", "--pictures", "x"], "--pictures is for the suites scenes and photos"),
         (["--suite", "reversibility"], "names none: give a CLIPModel folder"),
     ],
 )

@@ -42,7 +42,9 @@ def test_an_editor_adopts_them_and_both_survive_the_disk(tmp_path):
     clip, parts = teach(load_clip(SHIPPED["clip"]), WORDS), load_pipeline("mini")
     clip.save(tmp_path)
     saved = load_clip(tmp_path)
-    assert torch.equal(saved.embed_texts(["a motorcycle"]), clip.embed_texts(["a motorcycle"]))
+    kept = clip.state_dict()  # to the bit; what a CPU makes of them hangs on where in memory they lie
+    assert all(torch.equal(tensor, kept[name]) for name, tensor in saved.state_dict().items())
+    torch.testing.assert_close(saved.embed_texts(["a motorcycle"]), clip.embed_texts(["a motorcycle"]))
     ids = torch.tensor([parts.tokenizer("make the car blue").input_ids])
     before = parts.text_encoder(ids)[0]
     tokenizer = adopt(parts.text_encoder, parts.tokenizer, saved)
