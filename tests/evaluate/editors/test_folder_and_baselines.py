@@ -127,6 +127,8 @@ def test_a_round_trip_is_made_at_the_size_that_is_told(editors):
     small = row.sampled(Sampling(size=16, steps=2))
     assert {made.size for made in small.edit(three_asks())} == {(16, 16)}
     assert small.describe() != row.describe() and small.editor.model.vae is editors[1].model.vae
+    other = row.sampled(Sampling(steps=3, guidance_scale=9.0))  # which an autoencoder knows nothing of
+    assert other.describe() == row.describe() and other.editor.describe() != row.editor.describe()
     copy = baseline("copy-input", editors)
     assert copy.sampled(Sampling(size=16)).edit(three_asks())[0].size == three_asks()[0].image.size
 

@@ -78,8 +78,11 @@ class RoundTripped:
         return self.editor.tunable
 
     def describe(self) -> dict[str, Any]:
+        """Of the editor what its autoencoder hangs on: not how it samples, but for its size."""
         of = self.editor.describe()
-        return {"adapter": self.name, "of": of, "sampling": of["sampling"]}
+        sampling = {**dict.fromkeys(Sampling.__dataclass_fields__), "size": of["sampling"]["size"]}
+        model = {name: value for name, value in of.items() if name not in ("sampling", "guided")}
+        return {"adapter": self.name, "of": model, "sampling": sampling}
 
     def edit(self, asks: Sequence[Ask]) -> Pictures:
         trip = self.editor.round_trip()
