@@ -58,7 +58,9 @@ def test_it_counts_what_a_real_step_keeps(models, planned, tmp_path, more):  # n
     assert plan.trained == trained and plan.flops > 1e6
 
 
+@pytest.mark.slow
 def test_published_models_are_known_without_the_hub(capsys):
+    """Counts every operation of Stable Diffusion's step: twenty seconds to two minutes, as the CPU goes."""
     assert main(["train", "--recipe", "sd15-ip2p", "--dry-run"]) == 0
     printed = capsys.readouterr().out
     assert "trained 859.5 M parameters" in printed and "4.72 TFLOP each" in printed
