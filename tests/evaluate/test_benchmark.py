@@ -131,6 +131,9 @@ def test_options_that_would_be_ignored_are_errors(capsys, tmp_path):
     assert "writes a run's folder: give --out" in said(capsys, "--suite", "magicbrush")
     assert "writes no run's folder" in said(capsys, "--suite", "clip", "--out", out)
     assert "rows of a table need a run's folder" in said(capsys, "--model", "mini", "--model", "b=mini")
+    for option, value in (("--clip", "mini"), ("--clip-preprocessing", "ip2p")):
+        told = said(capsys, "--out", out, "--count", "9", option, value)
+        assert f"{option}: the suite asks for none of clip_i" in told
     assert not (tmp_path / "run").exists()
 
 

@@ -31,7 +31,8 @@ def test_options(models):
     assert meter.clip.quirk and meter.clip.batch_size == meter.lpips.batch_size == 3
     meter = build_meter(parse("--metrics", "dino,l1", "--dino", dino), "", clip="no/where")
     assert meter.figures == ("l1", "dino") and meter.clip is None
-    assert build_meter(parse("--clip", clip, "--dino", dino), "", figures=("l2",)).figures == ("l2", "dino")
+    own = build_meter(parse("--clip", clip, "--dino", dino), "", figures=("l2",), own_clip=True)
+    assert own.figures == ("l2", "dino") and own.clip is None
     meter = build_meter(parse(), "", figures=("clip_i",), clip="mini", preprocessing="stretch")
     assert (meter.clip.backbone, meter.clip.preprocessing) == ("clip-judge", "stretch")
 
@@ -40,6 +41,7 @@ def test_options(models):
     (("--metrics", "l1,fid"), "there is no figure 'fid'"),
     (("--metrics", "l1", "--dino", "x"), "--dino: --metrics asks for none of dino"),
     (("--metrics", "l1", "--clip-preprocessing", "ip2p"), "--clip-preprocessing: --metrics asks for none of clip_i"),
+    (("--metrics", "l1", "--clip", "x"), "--clip: --metrics asks for none of clip_i"),
     (("--metrics", "l1,lpips"), "give its file, --lpips FILE. To measure without lpips: --metrics l1"),
     (("--metrics", "lpips"), "--metrics l1"),
     (("--metrics-batch-size", "0"), "starts at 1"),

@@ -94,7 +94,9 @@ def run(args: argparse.Namespace) -> None:
     autoencoder = opened(args, args.autoencoder) if hasattr(args, "autoencoder") else None
     suite: Suite = importlib.import_module(SUITES[args.suite]).build(args)
     suite, rows = rows_of(suite, args.editors, autoencoder, sampling_of(args))
-    meter = meter_options.build_meter(args, suite.captions, figures=suite.metrics)
+    meter = meter_options.build_meter(
+        args, suite.captions, figures=suite.metrics, own_clip="ip2p" in (args.suite, getattr(args, "on", None))
+    )
     seeds = args.seeds or (args.seed,)
     command = shlex.join(["uip2p", *sys.argv[1:]])
     done = Runner(suite, rows, meter, args.out, seeds, shard, args.batch_size, command).run()

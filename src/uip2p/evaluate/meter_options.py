@@ -40,13 +40,14 @@ def build_meter(
     clip: str = hub.CLIP_B,
     preprocessing: str = "openai",
     quirk: bool = False,
+    own_clip: bool = False,
 ) -> StandardMeter:
     """The meter of a run: a suite's defaults, over them what the command line says.
 
-    figures, clip, preprocessing: the suite's. quirk: see `ClipEncoder`. On `args.device`, where there is one.
-    UserError: an unknown figure, an option without its figure, weights that cannot be had, with the option that does
-    without."""
-    wanted = _figures(args, figures)
+    figures, clip, preprocessing: the suite's. quirk: see `ClipEncoder`. own_clip: the suite reads --clip itself. On
+    `args.device`, where there is one. UserError: an unknown figure, an option without its figure, weights that cannot
+    be had, with the option that does without."""
+    wanted = _figures(args, figures, own_clip)
     device, batch_size = pick_device(getattr(args, "device", None)), getattr(args, "metrics_batch_size", 32)
     if batch_size < 1:
         raise UserError(f"--metrics-batch-size {batch_size}: starts at 1.")
@@ -70,19 +71,21 @@ def build_meter(
     )  # fmt: skip
 
 
-def _figures(args: argparse.Namespace, default: Sequence[str]) -> list[str]:
+def _figures(args: argparse.Namespace, default: Sequence[str], own_clip: bool) -> list[str]:
     """--metrics; else the suite's, and dino and lpips where their weights are named. Naming a CLIP adds nothing: some
-    suites have their own figures of it."""
-    if not hasattr(args, "metrics"):
-        return [*default, *(name for name in ("dino", "lpips") if hasattr(args, name) and name not in default)]
-    wanted = [name.strip() for name in args.metrics.split(",")]
+    suites have their own figures of it. UserError: no such figure, or an option that no figure would read."""
+    if hasattr(args, "metrics"):
+        wanted = [name.strip() for name in args.metrics.split(",")]
+    else:
+        wanted = [*default, *(name for name in ("dino", "lpips") if hasattr(args, name) and name not in default)]
     for name in wanted:
         if name not in FIGURES:
             raise UserError(f"--metrics {args.metrics}: there is no figure {name!r}: choose from {', '.join(FIGURES)}.")
-    named = {"clip_preprocessing": CLIP, "dino": ("dino",), "lpips": ("lpips",)}
+    named = {"clip": CLIP, "clip_preprocessing": CLIP, "dino": ("dino",), "lpips": ("lpips",)}
     for option, of in named.items():
-        if hasattr(args, option) and not set(of) & set(wanted):
-            raise UserError(f"--{option.replace('_', '-')}: --metrics asks for none of {', '.join(of)}. Leave one out.")
+        if hasattr(args, option) and not set(of) & set(wanted) and not (option == "clip" and own_clip):
+            who = "--metrics" if hasattr(args, "metrics") else "the suite"
+            raise UserError(f"--{option.replace('_', '-')}: {who} asks for none of {', '.join(of)}. Leave one out.")
     return wanted
 
 
