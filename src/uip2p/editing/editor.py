@@ -150,7 +150,7 @@ class Editor:
         pictures = [load_image(source) for source in _each(image, count, "pictures")]
         texts = [check_instruction(text, self.parts) for text in _each(instruction, count, "instructions")]
         seeds = _each(seed, count, "seeds")
-        options = self._check_options(steps, guidance_scale, image_guidance_scale, seeds)
+        options = self.check_options(steps, guidance_scale, image_guidance_scale, seeds)
         if draft and self.parts.tiny is None:
             raise UserError("a draft is decoded by a tiny decoder: load the model with one (`tiny_decoder=`).")
         if check or best_of != 1:
@@ -224,9 +224,10 @@ class Editor:
             return self.parts.tiny.decode(z.to(self.parts.tiny.dtype)).sample
         return self.vae.decode((z / self.vae.config.scaling_factor).to(self.vae.dtype)).sample
 
-    def _check_options(
+    def check_options(
         self, steps: int | None, guidance_scale: float | None, image_guidance_scale: float | None, seeds: list[int]
     ) -> dict[str, Any]:
+        """The model's defaults for what is None, as options of `sample`. UserError: a number outside its range."""
         defaults, most = self.settings, self.parts.scheduler.config.num_train_timesteps
         steps = defaults.steps if steps is None else steps
         text = defaults.guidance_scale if guidance_scale is None else guidance_scale
