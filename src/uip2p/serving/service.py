@@ -1,0 +1,287 @@
+"""One editor, many askers: a bounded queue, batches of what goes together, deadlines, an orderly end.
+
+A thread of its own owns the editor. A batch holds results that one run of the sampler can make (of jobs of one `kind`),
+first come, first served; an edit does not depend on the batch it is in.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from uip2p.editing.editor import Edited, Editor, Step, working_size
+from uip2p.editing.instructions import check_instruction
+from uip2p.editing.reversibility import Encoder, candidates, check_words, load_encoder
+from uip2p.errors import UserError
+from uip2p.serving.asking import Busy, Draining, Failed, Listener, OutOfMemory, Request
+from uip2p.serving.job import Job
+from uip2p.serving.memory import is_out_of_memory, release
+
+LOG = logging.getLogger("uip2p.serving")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """queue: jobs that wait, besides those in work; more are told to come back. batch: pictures that the editor makes
+    at a time. linger: seconds that a batch waits for others to join. deadline: seconds from question to answer, also
+    the most that a request may ask for. count: results of one request. steps: of one result, at most."""
+
+    queue: int = 8
+    batch: int = 8
+    linger: float = 0.01
+    deadline: float = 120.0
+    count: int = 8
+    steps: int = 200
+
+
+class Unit(NamedTuple):
+    """One result of a job: the index among its results."""
+
+    job: Job
+    index: int
+
+
+class _Stop(Exception):
+    """Nobody waits for this batch any more."""
+
+
+class Service:
+    """`submit` a request, wait for the job; `drain` before the process ends.
+
+    check_prompt: raises a UserError for words that it refuses (see `safety.policy`). refuse_pictures: finished pictures
+    -> for each, None or the UserError that refuses it (see `safety.checker`). clip: the encoder of checks.
+    """
+
+    def __init__(
+        self,
+        editor: Editor,
+        limits: Limits | None = None,
+        *,
+        check_prompt: Callable[..., None] | None = None,
+        refuse_pictures: Callable[[Sequence[Image.Image]], Sequence[UserError | None]] | None = None,
+        clip: Encoder = None,
+    ):
+        self.editor, self.limits, self.clip = editor, limits or Limits(), clip
+        self.check_prompt, self.refuse_pictures = check_prompt, refuse_pictures
+        self.outcomes: Counter[str] = Counter()  # by code, "ok" for an answer
+        self.batches: Counter[int] = Counter()  # by size
+        self._jobs: list[Job] = []  # those with results that no batch has taken, in their order
+        self._changed = threading.Condition()
+        self._working: tuple[Unit, ...] = ()
+        self._most = self.limits.batch
+        self._pace = 0.0  # seconds a result lately took, in its batch
+        self._draining = self._ended = False
+        self._abandon = False
+        self._worker = threading.Thread(target=self._work, name="editor", daemon=True)
+        self._worker.start()
+
+    # ---- asking ----------------------------------------------------------------------------------
+
+    def submit(self, request: Request, listener: Listener | None = None) -> Job:
+        """listener: told of each step, by the worker's thread. UserError: what this model cannot be asked. Busy: the
+        queue is full. Draining: the service ends."""
+        options = self._check(request)
+        size = working_size(request.picture.size, self.editor.settings.image_size, self.editor.parts.size_multiple)
+        kind = (size, request.check, request.attention, *options.values())
+        deadline = min(request.deadline or self.limits.deadline, self.limits.deadline)
+        with self._changed:
+            if self._draining:
+                raise Draining("the service is about to stop: ask again in a moment.", 5.0)
+            self._jobs = [job for job in self._jobs if not job.over]
+            if sum(job.started is None for job in self._jobs) >= self.limits.queue:
+                raise Busy(f"{self.limits.queue} edits are waiting already: ask again later.", self.wait())
+            job = Job(request, kind, options, deadline, listener)
+            job.future.add_done_callback(self._count)
+            self._jobs.append(job)
+            self._changed.notify_all()
+        return job
+
+    def _check(self, request: Request) -> dict[str, Any]:
+        parts, words, limits = self.editor.parts, request.words, self.limits
+        text = check_instruction(request.instruction, parts)
+        seeds = [request.seed, request.seed + request.count - 1] if type(request.seed) is int else [request.seed]
+        options = self.editor.check_options(
+            request.steps, request.guidance_scale, request.image_guidance_scale, seeds
+        )
+        asked = (("the number of results", request.count, limits.count), ("steps", options["steps"], limits.steps))
+        for name, value, most in asked:
+            if type(value) is not int or not 1 <= value <= most:
+                raise UserError(f"{name} is {value!r}: this service takes 1 to {most}.")
+        if request.deadline is not None and not request.deadline > 0:
+            raise UserError(f"the deadline is {request.deadline!r}: give seconds above 0.")
+        if request.check:
+            check_words(text, words, parts)
+            load_encoder(self.clip, self.editor)
+        if self.check_prompt is not None:
+            self.check_prompt(text, words.reverse, words.caption, words.edited_caption)
+        return options
+
+    def wait(self) -> float:
+        """Seconds until a new request would have its turn, as far as one can tell: at least 1."""
+        left = sum(len(job.pending) for job in self._jobs) + len(self._working)
+        return max(1.0, round(left * self._pace, 1))
+
+    @property
+    def waiting(self) -> int:
+        """Jobs of which nothing is in work yet."""
+        return sum(job.started is None for job in self._jobs)
+
+    @property
+    def working(self) -> int:
+        """Pictures that are being made now."""
+        return len(self._working)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes requests."""
+        return not self._draining and self._worker.is_alive()
+
+    def _count(self, future: Any) -> None:
+        error = future.exception()
+        self.outcomes["ok" if error is None else getattr(error, "code", "bad_request")] += 1
+
+    # ---- ending ----------------------------------------------------------------------------------
+
+    def drain(self, seconds: float) -> bool:
+        """Takes nothing more, finishes what it has taken, for at most so many seconds; then what is left is told to ask
+        again. True: everything was finished."""
+        ends = time.monotonic() + seconds
+        with self._changed:
+            self._draining = True
+            self._changed.notify_all()
+            whole = self._changed.wait_for(lambda: not self._jobs and not self._working, seconds)
+            if not whole:
+                self._abandon = True
+            left = [*self._jobs, *(unit.job for unit in self._working)]
+        for job in left:
+            job.fail(Draining("the service stops before this edit was done: ask again in a moment.", 5.0))
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+        self._worker.join(max(0.5, ends - time.monotonic()))
+        return whole
+
+    # ---- the worker ------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while not self._ended:
+            units = self._next()
+            if not units:
+                continue  # those that were waiting have gone
+            began = time.monotonic()
+            self.batches[len(units)] += 1
+            try:
+                self._make(units)
+            finally:
+                each = (time.monotonic() - began) / len(units)
+                self._pace = each if not self._pace else 0.8 * self._pace + 0.2 * each
+                with self._changed:
+                    self._working = ()
+                    self._changed.notify_all()
+
+    def _next(self) -> tuple[Unit, ...]:
+        """The first job's results that nobody makes yet, and what goes with them; none when the service has ended."""
+        with self._changed:
+            while (first := self._first()) is None:
+                if self._ended:
+                    return ()
+                self._changed.wait()
+            joins = time.monotonic() + self.limits.linger
+            while self._fitting(first) < self._most and not self._draining:
+                if not self._changed.wait(max(0.0, joins - time.monotonic())):
+                    break
+            units: list[Unit] = []
+            for job in self._jobs:
+                if job.kind == first.kind and not job.over:
+                    units += [Unit(job, index) for index in job.begin(self._most - len(units))]
+            self._jobs = [job for job in self._jobs if job.pending and not job.over]
+            self._working = tuple(units)
+            self._changed.notify_all()
+            return self._working
+
+    def _first(self) -> Job | None:
+        return next((job for job in self._jobs if not job.over), None)
+
+    def _fitting(self, first: Job) -> int:
+        return sum(len(job.pending) for job in self._jobs if job.kind == first.kind)
+
+    def _make(self, units: Sequence[Unit]) -> None:
+        """Every job of these units goes on, or has its answer, whatever happens."""
+        units = [unit for unit in units if not unit.job.over]
+        if not units:
+            return
+        try:
+            edits = self._edit(units)
+            pictures = [one.image for one in edits]
+            refused = self.refuse_pictures(pictures) if self.refuse_pictures else [None] * len(edits)
+            for (job, index), edited, refusal in zip(units, edits, refused, strict=True):
+                if refusal is not None:
+                    job.fail(refusal)
+                else:
+                    job.made(index, edited)
+        except _Stop:
+            return
+        except Exception as error:
+            self._recover(units, error)
+
+    def _recover(self, units: Sequence[Unit], error: Exception) -> None:
+        """A batch that failed is made in halves, so that only the edit whose fault it is fails."""
+        memory = is_out_of_memory(error)
+        if memory:
+            LOG.warning("out of memory", extra={"batch": len(units)})
+        elif not isinstance(error, UserError):
+            LOG.error("an edit failed", exc_info=error, extra={"batch": len(units)})
+        release(error)
+        if len(units) > 1:
+            half = len(units) // 2
+            if memory:
+                self._most = max(1, min(self._most, half))
+            self._make(units[:half])
+            self._make(units[half:])
+            return
+        job = units[0].job
+        if memory:
+            job.fail(OutOfMemory("there is not enough memory for this edit now: try again later.", 10.0))
+        elif isinstance(error, UserError):
+            job.fail(error)
+        else:
+            job.fail(Failed("this edit failed by a fault of the service; its log says why."))
+
+    def _edit(self, units: Sequence[Unit]) -> list[Edited]:
+        """One run of the sampler, two with a check."""
+        requests = [unit.job.request for unit in units]
+        first, options = requests[0], units[0].job.options
+        pictures, texts = [each.picture for each in requests], [each.instruction for each in requests]
+        seeds = [unit.job.request.seed + unit.index for unit in units]
+        options = {**options, "on_step": lambda step: self._tell(units, step)}
+        if first.attention:
+            options["attention"] = True
+        if first.check:
+            clip, words = load_encoder(self.clip, self.editor), [each.words for each in requests]
+            texts = [check_instruction(text, self.editor.parts) for text in texts]
+            return [several[0] for several in candidates(self.editor, clip, pictures, texts, seeds, words, **options)]
+        return self.editor.edit(pictures, texts, seed=seeds, batch_size=len(units), **options)
+
+    def _tell(self, units: Sequence[Unit], step: Step) -> None:
+        """After each step of a batch. _Stop: nobody waits for any of it."""
+        if self._abandon or all(unit.job.over for unit in units):
+            raise _Stop
+        wanted = any(_preview_due(unit.job.request, step) for unit in units)
+        previews = step.preview() if wanted else []
+        for job in {unit.job: None for unit in units}:
+            mine = [position for position, unit in enumerate(units) if unit.job is job]
+            job.steps_done += len(mine)
+            due = wanted and _preview_due(job.request, step)
+            job.step({job.request.seed + units[i].index: previews[i] for i in mine} if due else {})
+
+
+def _preview_due(request: Request, step: Step) -> bool:
+    return request.previews > 0 and step.number % request.previews == 0 and step.number < step.total
+
