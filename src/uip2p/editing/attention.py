@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from uip2p.errors import UserError
+from uip2p.images import grid
 from uip2p.models.attention import is_tappable
 from uip2p.models.parts import Parts
 
@@ -92,19 +93,41 @@ def spans(text: str) -> list[tuple[int, int]]:
 
 # ---- showing -------------------------------------------------------------------------------------
 
-LEAST_RANGE = 0.2
+LEAST_RANGE = 0.5  # of a map's mean: one that varies by less is not stretched to look as if it did
+SHEET_SIDE = 256  # pixels
 
 
 def shown(map: np.ndarray) -> np.ndarray:
-    """A word's map [h, w], any range -> [0, 1] for showing: from its lowest value, 0, to its highest, 1.
+    """A word's map, any range -> [0, 1] for showing: from its lowest value, 0, to its highest, 1.
 
-    Words differ in weight by their nature ("the" has little everywhere), so each is shown in its own range. A map that
-    varies by less than LEAST_RANGE of its mean looks nowhere in particular, and is not stretched to look as if it did.
+    Each word in its own range: most of a position's weight goes to the start token and the padding, and "the" and
+    "car" differ by a factor of ten everywhere. A map that hardly varies stays below 1 (LEAST_RANGE).
     """
     low, span = map.min(), map.max() - map.min()
     return (map - low) / max(span, LEAST_RANGE * map.mean(), 1e-12)
 
 
 def overlay(picture: Image.Image, word_map: WordMap) -> Image.Image:
-    """The picture (PIL RGB, any size) under a word's map, in the same size."""
-    raise NotImplementedError
+    """The picture (PIL RGB, any size), grey and dimmed, and over it the word's map as heat: black, violet, orange,
+    yellow (inferno, which grows lighter throughout, so that it reads without colours too). Same size."""
+    from matplotlib import colormaps
+
+    coarse = Image.fromarray(shown(word_map.map).astype(np.float32))
+    looked = np.asarray(coarse.resize(picture.size, Image.Resampling.BICUBIC)).clip(0, 1)
+    heat = colormaps["inferno"]((looked * 255).round().astype(np.uint8), bytes=True)[..., :3]
+    grey = np.asarray(picture.convert("L"))[..., None]
+    return Image.fromarray((0.4 * grey + 0.6 * heat).round().astype(np.uint8))
+
+
+def sheet(before: Image.Image, after: Image.Image, maps: Sequence[WordMap]) -> Image.Image:
+    """A contact sheet: the result, and an overlay of the picture before for each word, the word under it."""
+    before, after = fit(before), fit(after)
+    cells = [after, *(overlay(before, one) for one in maps)]
+    return grid([np.asarray(cell) for cell in cells], min(len(cells), 5), ["result", *(one.word for one in maps)])
+
+
+def fit(picture: Image.Image) -> Image.Image:
+    """The longer side SHEET_SIDE pixels."""
+    scale = SHEET_SIDE / max(picture.size)
+    width, height = (max(1, round(scale * side)) for side in picture.size)
+    return picture.resize((width, height), Image.Resampling.LANCZOS)
