@@ -1,0 +1,1 @@
+"""What a service may decline: a policy over the words of an edit, and a look at the picture that came out."""
