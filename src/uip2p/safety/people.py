@@ -8,7 +8,6 @@ from typing import Any
 
 from uip2p.safety.reading import People
 
-READ = 1000  # characters: more than CLIP's 77 tokens hold
 _one_at_a_time = Lock()  # spaCy's vocabulary grows as it reads
 
 
@@ -28,6 +27,6 @@ def find_people() -> People | None:
 
     def people(text: str) -> list[tuple[int, int]]:
         with _one_at_a_time:
-            return [(ent.start_char, ent.end_char) for ent in nlp(text[:READ]).ents if ent.label_ == "PERSON"]
+            return [(ent.start_char, ent.end_char) for ent in nlp(text).ents if ent.label_ == "PERSON"]
 
     return people

@@ -11,12 +11,12 @@ from uip2p.config import check_keys, from_dict, load_toml
 from uip2p.errors import UserError
 from uip2p.safety.people import find_people
 from uip2p.safety.phrases import Grammar, Phrase, parse
-from uip2p.safety.reading import People, Reading, readings
+from uip2p.safety.reading import People, Reading, clean, readings
 from uip2p.safety.refused import Refused
 
 DEFAULT, NONE = "default", "none"
 FILE = Path(__file__).with_name("policy.toml")
-MAX_CHARACTERS = 10_000  # no text encoder reads nearly as many
+MAX_CHARACTERS = 10_000  # CLIP's 77 tokens hold about 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +81,8 @@ class Policy:
         """The first rule that refuses an edit of these texts."""
         if not self.rules:
             return None
-        given = [text for text in texts if text]
-        for text in given:
-            if len(text) > MAX_CHARACTERS:
-                raise UserError(f"a text of {len(text):,} characters, and the limit is {MAX_CHARACTERS:,}: shorten it.")
-        read = [reading for text in given for reading in readings(text, self.people)]
+        given = [clean(text) for text in texts if text and _short(text)]
+        read = [reading for text in given if _short(text) for reading in readings(text, self.people)]
         return next((rule for rule in self.rules if rule.refuses(read)), None)
 
     def describe(self) -> str:
@@ -164,6 +161,13 @@ def _parse(text: str, grammar: Grammar, where: str, *inside: str) -> Phrase:
         return parse(text, grammar, inside)
     except ValueError as error:
         raise UserError(f"{where}: the phrase {text!r} {error}.") from None
+
+
+def _short(text: str) -> bool:
+    """UserError: it is too long."""
+    if len(text) > MAX_CHARACTERS:
+        raise UserError(f"a text of {len(text):,} characters, and the limit is {MAX_CHARACTERS:,}: shorten it.")
+    return True
 
 
 def _entities(rule: Rule) -> int:

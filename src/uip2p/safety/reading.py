@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache, reduce
+from itertools import accumulate, groupby
 from operator import or_
 
+ENCODED = 80  # words: CLIP's 77 tokens hold no more, so a name after them is not edited in either
 # Letters of other alphabets that look like these; what NFKC unites (full width, mathematical letters) is not here.
-LOOKALIKES = str.maketrans("аеорсухіјѕԁһмтквнАЕОРСУХІЈЅМТКВНαεορυικντıΑΕΟΡΥΙΚΝΤ‘’`´", "aeopcyxijsdhmtkbhAEOPCYXIJSMTKBHaeopuikvtiAEOPYIKNT''''")
+LOOKALIKES = str.maketrans(
+    "аеорсухіјѕԁһмтквнАЕОРСУХІЈЅМТКВН" + "αεορυικντıΑΕΟΡΥΙΚΝΤ" + "‘’`´",
+    "aeopcyxijsdhmtkbhAEOPCYXIJSMTKBH" + "aeopuikvtiAEOPYIKNT" + "''''",
+)
 LEET = str.maketrans("013457@$!|", "oieastasil")
 _WORD = re.compile(r"[^\W_]+(?:[@$!|]+[^\W_]+)*(?:'[^\W_]+)?|[@$][^\W_]+")
 _CHUNK = re.compile(r"[^\s,;:]+")
+_SIGN = re.compile(r"[^\w@$!|']|_")
 _STOP = re.compile(r"[.!?;:]+(?=\s|$)|\n")
 _REPEATED = re.compile(r"(.)\1{2,}")
 
@@ -26,10 +33,9 @@ People = Callable[[str], list[tuple[int, int]]]  # text → spans of characters 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """text[start:end]. forms: what it may be meant as, in lower case. opens: it is the first of its sentence."""
+    """text: as it stands there. forms: what it may be meant as, in lower case. opens: its sentence begins with it."""
 
-    start: int
-    end: int
+    text: str
     forms: frozenset[str]
     capital: bool = False
     opens: bool = False
@@ -38,8 +44,8 @@ class Word:
 class Reading:
     """One way to cut a text into words. Bit i of a mask is the place before word i; bit `len(words)` is the end."""
 
-    def __init__(self, text: str, words: list[Word], people: People | None = None):
-        self.text, self.words, self._people = text, words, people
+    def __init__(self, words: list[Word], people: People | None = None):
+        self.words, self._people = words, people
         self._prefixes: dict[str, int] = {}
         self._any_of: dict[frozenset[str], int] = {}
         self.forms: dict[str, int] = {}
@@ -51,8 +57,8 @@ class Reading:
 
     def without(self, hidden: int) -> Reading:
         """The same, where the words under `hidden` are no words that anything looks for."""
-        words = [replace(w, forms=frozenset(), capital=False) if hidden >> i & 1 else w for i, w in enumerate(self.words)]
-        return Reading(self.text, words, self._people)
+        none = Word("", frozenset())
+        return Reading([none if hidden >> i & 1 else word for i, word in enumerate(self.words)], self._people)
 
     @property
     def everywhere(self) -> int:
@@ -93,45 +99,46 @@ class Reading:
     @cached_property
     def people(self) -> list[tuple[int, int]]:
         """First word and the one after the last, of each person that the text names; none where nobody looks."""
-        spans = self._people(self.text) if self._people else []
+        words = self.words[:ENCODED]
+        if self._people is None or not any(word.capital for word in words):
+            return []
+        starts = list(accumulate((len(word.text) + 1 for word in words), initial=0))
         found = []
-        for start, end in spans:
-            inside = [i for i, word in enumerate(self.words) if word.start < end and start < word.end]
-            if inside and all(self.words[i].forms for i in inside):
+        for start, end in self._people(" ".join(word.text for word in words)):
+            inside = [i for i, word in enumerate(words) if starts[i] < end and start < starts[i + 1] - 1]
+            if inside and all(words[i].forms for i in inside):
                 found.append((inside[0], inside[-1] + 1))
         return found
 
 
 def readings(text: str, people: People | None = None) -> list[Reading]:
-    """The text cut at every sign, and, where that differs, with signs inside words left out: "un-dress" is "undress".
-
-    people: finds persons' names; asked at most once.
-    """
-    text = clean(text)
-    find = lru_cache(maxsize=1)(people) if people else None
+    """A clean text cut at every sign, and, where that differs, with signs inside words left out: "un-dress" is
+    "undress". people: finds persons' names."""
     stops = [stop.end() for stop in _STOP.finditer(text)]
-    cuts = [[(m.start(), m.end(), m.group()) for m in _WORD.finditer(text)]]
-    whole = [(m.start(), m.end(), re.sub(r"[^\w@$!|']|_", "", m.group())) for m in _CHUNK.finditer(text)]
-    cuts.append([(start, end, word.strip("!|'")) for start, end, word in whole if word.strip("!|'")])
-    if [word for *_, word in cuts[0]] == [word for *_, word in cuts[1]]:
-        cuts.pop()
-    return [Reading(text, _spelt_out(_words(cut, stops)), find) for cut in cuts]
+    at_signs = [(found.start(), found.group()) for found in _WORD.finditer(text)]
+    chunks = [(found.start(), _SIGN.sub("", found.group()).strip("!|'")) for found in _CHUNK.finditer(text)]
+    joined = [(start, word) for start, word in chunks if word]
+    cuts = [at_signs] if [word for _, word in at_signs] == [word for _, word in joined] else [at_signs, joined]
+    return [Reading(_spelt_out(_words(cut, stops)), people) for cut in cuts]
 
 
 def clean(text: str) -> str:
     """As a person sees it: compatible letters united, accents, invisible and lookalike characters gone, one space
     between words."""
-    text = unicodedata.normalize("NFKC", text)
-    kept = []
-    for character in unicodedata.normalize("NFD", text):
-        kind = unicodedata.category(character)
-        if kind in ("Cc", "Zs", "Zl", "Zp"):
-            kept.append("\n" if character == "\n" else " ")
-        elif kind not in ("Cf", "Mn", "Me"):
-            kept.append(character)
-    return re.sub(r" *\n[ \n]*", "\n", re.sub(r" +", " ", "".join(kept).translate(LOOKALIKES))).strip()
+    text = text if text.isascii() else unicodedata.normalize("NFKD", text)
+    text = text.translate({ord(character): _plain(character) for character in set(text)}).translate(LOOKALIKES)
+    return re.sub(r" *\n[ \n]*", "\n", re.sub(r" +", " ", text)).strip()
 
 
+def _plain(character: str) -> str:
+    """A blank for all that parts words, nothing for what is not seen or sits on a letter, else the character."""
+    kind = unicodedata.category(character)
+    if kind in ("Cc", "Zs", "Zl", "Zp"):
+        return "\n" if character == "\n" else " "
+    return "" if kind in ("Cf", "Mn", "Me") else character
+
+
+@lru_cache(maxsize=4096)
 def forms(word: str) -> frozenset[str]:
     """What a word may be meant as: "Nud3s" is nud3s, nudes, nude."""
     word = word.casefold().removesuffix("'s").replace("'", "")
@@ -153,36 +160,24 @@ def _singulars(word: str) -> Iterable[str]:
         yield word[:-3] + "y"
 
 
-def _words(cut: list[tuple[int, int, str]], stops: list[int]) -> list[Word]:
-    words, waiting = [], iter(stops)
-    stop = next(waiting, None)
-    opens = True
-    for start, end, word in cut:
-        while stop is not None and stop <= start:
-            opens, stop = True, next(waiting, None)
-        words.append(Word(start, end, forms(word), word[:1].isupper() and len(word) > 1, opens))
-        opens = False
+def _words(cut: list[tuple[int, str]], stops: list[int]) -> list[Word]:
+    """cut: where each word begins, and the word. stops: where sentences have ended."""
+    words, last = [], -1
+    for start, text in cut:
+        sentence = bisect_right(stops, start)
+        words.append(Word(text, forms(text), text[0].isupper() and len(text) > 1, sentence != last))
+        last = sentence
     return words
 
 
 def _spelt_out(words: list[Word]) -> list[Word]:
     """Three single letters in a row or more are one word, which may be any part of what they spell."""
     out: list[Word] = []
-    run: list[Word] = []
-    for word in [*words, None]:
-        if word is not None and word.end - word.start == 1:
-            run.append(word)
-            continue
-        if len(run) > 2:
-            spelt = "".join(min(letter.forms & _SINGLE or letter.forms) for letter in run)
+    for single, group in groupby(words, lambda word: len(word.text) == 1):
+        run = list(group)
+        if single and len(run) > 2:
+            spelt = "".join(word.text for word in run).casefold().translate(LEET)
             parts = {spelt[i : i + n] for n in range(4, 13) for i in range(len(spelt) - n + 1)}
-            out.append(Word(run[0].start, run[-1].end, frozenset(parts | forms(spelt)), opens=run[0].opens))
-        else:
-            out += run
-        run = []
-        if word is not None:
-            out.append(word)
+            run = [Word(spelt, frozenset(parts | forms(spelt)), opens=run[0].opens)]
+        out += run
     return out
-
-
-_SINGLE = frozenset("abcdefghijklmnopqrstuvwxyz")
