@@ -1,4 +1,4 @@
-"""Stable Diffusion's safety checker: a CLIP that compares a picture with 17 concepts, of which only the verdict is used.
+"""Stable Diffusion's safety checker, a CLIP that compares a picture with 17 concepts: its verdict, and nothing else.
 
 diffusers' own way is to hand back a black picture. Here the checker never gets the picture that is handed on.
 """
@@ -19,12 +19,16 @@ from uip2p.errors import UserError, first_line
 from uip2p.models import hub
 from uip2p.models.folder import resolve
 from uip2p.models.parts import load_network
-from uip2p.models.pickles import refuse_pickle
+from uip2p.models.pickles import SUFFIXES, refuse_pickle
 from uip2p.models.quiet import quiet
 from uip2p.safety.refused import CHECKER, Refused
 
 OWN, NONE = "own", "none"
 WEIGHTS, PROCESSOR = "model.safetensors", "preprocessor_config.json"
+HUB_FILES = [
+    "config.json", WEIGHTS, PROCESSOR,
+    "safety_checker/config.json", f"safety_checker/{WEIGHTS}", f"feature_extractor/{PROCESSOR}",
+]  # fmt: skip
 ANSWER = "The safety checker takes the edited picture for a sexual one, so it is not handed out. It is often wrong."
 
 
@@ -70,11 +74,9 @@ def load_checker(
     folder = Path(name)
     refuse_pickle(folder)
     if not folder.is_dir():
-        if folder.is_file() or not hub.is_hub_id(str(name)):
+        if folder.is_file() or not hub.is_hub_id(full := hub.full_name(name)):
             raise UserError(f"{name}: not a folder with a safety checker (config.json, {WEIGHTS}, {PROCESSOR}).")
-        files = ("config.json", WEIGHTS, PROCESSOR)
-        folder = hub.download(str(name), [*files, "safety_checker/*.json", f"safety_checker/{WEIGHTS}",
-                                          f"feature_extractor/{PROCESSOR}"])
+        folder = hub.download(full, HUB_FILES)
     return _load(folder, device)
 
 
@@ -90,7 +92,8 @@ def _own_folder(model: str | Path) -> Path | None:
     if Path(model).is_file():
         return None
     folder = Path(model) if Path(model).is_dir() else resolve(model)
-    return folder if any((folder / "safety_checker").glob("*.*[!n]")) else None
+    files = (folder / "safety_checker").glob("*.*")
+    return folder if any(file.suffix in (".safetensors", *SUFFIXES) for file in files) else None
 
 
 def _load(folder: Path, device: str | torch.device) -> Checker:
