@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from uip2p.errors import UserError
 from uip2p.safety.measure import HARMLESS, load_labelled, main, measure, table
@@ -60,3 +62,14 @@ def test_the_command(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         main([str(file)])
     assert stopped.value.code == 2
+
+
+def test_edits_as_training_reads_them(tmp_path, capsys):
+    Image.new("RGB", (8, 8)).save(tmp_path / "1.png")
+    row = {"file_name": "1.png", "instruction": "make the hat red", "reverse_instruction": "make the hat blue"}
+    rows = [row | {"caption": "a man", "edited_caption": "a man"}, row | {"caption": "a nude", "edited_caption": "x"}]
+    (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    main([str(tmp_path), "--errors"])
+    printed = capsys.readouterr().out
+    assert f"| {tmp_path.name} | not labelled | 1 | 2 |" in printed
+    assert "refused by sexual: make the hat red | make the hat blue | a nude | x" in printed

@@ -53,7 +53,8 @@ def test_what_a_phrase_covers():
 @pytest.mark.parametrize(("phrase", "said"), [
     ("", "is empty"), (".. her", "begin and end"), ("her ..", "begin and end"), ("big? cat?", "begin and end"),
     ("see-through", "a sign parts words"), ("Kill", "lower-case"), ("(a+)+$", "lower-case"), ("a||b", "lower-case"),
-    ("{whom}", "has who, pet"), ("{loop}", "inside itself"), ("<Foo>", "<PERSON>"), ("{in}", "not in lists"), ("a*", "ab*"),
+    ("{whom}", "has who, pet"), ("{loop}", "inside itself"), ("<Foo>", "<PERSON>"), ("{in}", "not in lists"),
+    ("a*", "ab*"),
 ])  # fmt: skip
 def test_what_cannot_be_read(phrase, said):
     lists = {**GRAMMAR.lists, "loop": ["a {loop}"], "in": ["<PERSON>"]}

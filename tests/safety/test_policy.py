@@ -62,9 +62,10 @@ def test_no_edit_of_the_miniature_world_is_refused(policy, count):
 
 
 HOSTILE = {
-    "a verb": "remove ", "spelt out": "n u d e ", "single": "a ", "hidden": "nude heels ", "signs": "!", "leet": "n@k3d!1 ",
-    "one word": "a", "dashes": "a-", "invisible": "n\u200bu", "accents": "e\u0301", "names": "Taylor Swift ", "capitals": "Ab! ",
-    "repeated": "a1", "look": "him look like Bob ", "expands": "ﷺ", "quotes": "'a", "stops": ". ", "lines": "a\n",
+    "a verb": "remove ", "spelt out": "n u d e ", "single": "a ", "hidden": "nude heels ", "signs": "!", "quotes": "'a",
+    "leet": "n@k3d!1 ", "one word": "a", "dashes": "a-", "invisible": "n\u200bu", "accents": "e\u0301", "stops": ". ",
+    "names": "Taylor Swift ", "capitals": "Ab! ", "repeated": "a1", "look": "him look like Bob ", "expands": "ﷺ",
+    "lines": "a\n",
 }  # fmt: skip
 
 
@@ -77,7 +78,7 @@ def test_no_text_takes_long(policy, name):
         try:
             policy.refuses(text)
         except UserError as error:
-            assert "the limit is 10,000" in str(error) and name == "expands"  # noqa: PT017
+            assert "the limit is 10,000" in str(error) and name == "expands"
         seconds.append(time.process_time() - start)
     assert min(seconds) < 0.05
 
@@ -132,7 +133,8 @@ RULE = '[[rule]]\nname = "a"\nanswer = "No."\nany = ["b"]\n'
     (RULE + RULE.replace('"b"', '"b", "x-y"'), "rule 2 ('a'), any: the phrase 'x-y' has 'x-y'"),
     (RULE.replace('["b"]', '"b"'), "rule 1 ('a'): any must be"), (RULE.replace('["b"]', "[]"), "any is empty"),
     (RULE + 'also = ["{c}"]', "rule 1 ('a'), also: the phrase '{c}' asks for the list {c}"),
-    (RULE + "[gaps]\nlongest = 900", "[gaps]: longest is 900"), (RULE + "[gap]", "unknown key 'gap'. Did you mean 'gaps'"),
+    (RULE + "[gaps]\nlongest = 900", "[gaps]: longest is 900"),
+    (RULE + "[gap]", "unknown key 'gap'. Did you mean 'gaps'"),
     (RULE + '[words]\nc = ["{c}"]', "[words] c: the phrase '{c}' asks for the list {c}, which is inside itself"),
     (RULE + "[words]\nc = 3", "[words]: lists.c must be"), (RULE + "[names]\nnot = []", "[names]: unknown key 'not'"),
 ])  # fmt: skip
