@@ -58,7 +58,7 @@ splits = {{ composition = 4, language = 5 }}
 steps = [1, 3]
 guidance_scale = [1.0, 3.0]
 image_guidance_scale = [1.0, 2.0]
-count = 9
+count = 4
 seeds = 1
 snapshot_every_images = 24
 

@@ -1,3 +1,4 @@
+import processes
 import pytest
 
 from uip2p.compare import evaluation
@@ -49,9 +50,15 @@ def test_every_row_looks_different():
     assert len(set(styles)) == 28 and len({colour for colour, *_ in styles[:7]}) == 7
 
 
-def test_processes_make_what_one_makes_and_a_fault_is_named(tiny_comparison, tmp_path, monkeypatch, capsys):
-    """Three evaluations by two workers, one of them of a model that is not there."""
+@pytest.mark.parametrize(
+    "begun", [processes.context, pytest.param(None, marks=pytest.mark.slow)], ids=["fork server", "spawned"]
+)
+def test_processes_make_what_one_makes_and_a_fault_is_named(begun, tiny_comparison, tmp_path, monkeypatch, capsys):
+    """Three evaluations by two workers, one of them of a model that is not there. begun: where torch is imported
+    already, or as users' are."""
     monkeypatch.setattr(evaluation, "CASES_A_WORKER", 1)
+    if begun is not None:
+        monkeypatch.setattr(evaluation.multiprocessing, "get_context", lambda _: begun)
     root = load_comparison(str(tiny_comparison)).config.root
 
     def evaluations(folder):

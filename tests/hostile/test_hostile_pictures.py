@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import resource
 import struct
-import subprocess
-import sys
 import time
 import zlib
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from processes import alone, on_a_full_disk
 
 from uip2p.cli import main
 from uip2p.images import load_image
@@ -142,24 +141,15 @@ def test_an_unknown_ending_is_refused_before_any_work(photo, tmp_path, capsys):
         assert code == 2 and message in stderr and ".png, .jpg" in stderr
 
 
-FULL_DISK = """
-import resource, signal, sys
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-from uip2p.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
-
-
 def test_a_full_disk_is_said_and_leaves_nothing_behind(photo, tiny_folder, tmp_path):
     """The limit on a file's size stands for the disk's: write(2) fails the same way, half way through."""
     photo.save(tmp_path / "in.png")
     (tmp_path / "out.png").write_bytes(b"the result of yesterday")
     arguments = ["edit", tmp_path / "in.png", "add a dog", "-o", tmp_path / "out.png", "--model", tiny_folder,
                  "--device", "cpu"]  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", FULL_DISK, *map(str, arguments)], capture_output=True, text=True)
-    assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert "out.png: cannot be saved: the disk is full. Free some space" in done.stderr
+    code, said = alone(on_a_full_disk, arguments, log=tmp_path.with_suffix(".log"))
+    assert code == 2 and "Traceback" not in said
+    assert "out.png: cannot be saved: the disk is full. Free some space" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.png", "out.png"]
     assert (tmp_path / "out.png").read_bytes() == b"the result of yesterday"
 
@@ -176,8 +166,8 @@ def test_a_disk_that_fills_stops_a_folder_at_once_and_the_same_command_goes_on(p
     (pictures / "metadata.jsonl").write_text("\n".join(rows))
     arguments = ["edit", "--records", pictures / "metadata.jsonl", "-o", tmp_path / "out", "--model", tiny_folder,
                  "--device", "cpu", "--batch-size", "1"]  # fmt: skip
-    full = subprocess.run([sys.executable, "-c", FULL_DISK, *map(str, arguments)], capture_output=True, text=True)
-    assert full.returncode == 2 and "the disk is full" in full.stderr
+    code, said = alone(on_a_full_disk, arguments, log=tmp_path / "log")
+    assert code == 2 and "the disk is full" in said
     assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["a.png"]
     assert main([*map(str, arguments)]) == 0
     assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == sorted(sizes)

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from tiny import SIZE, WORDS, build_pipeline, build_xl_pipeline
 
 from uip2p.cli import main
+from uip2p.learning import command
 from uip2p.learning.journal import Journal
 from uip2p.learning.recipes import read_recipe, recipe_names
 from uip2p.models.clip import ClipConfig, build_clip
@@ -52,7 +53,8 @@ def models(tmp_path_factory):
     return root
 
 
-def train(models, recipe: str, out, *more: str, extra: Sequence[str] = ()) -> int:
+def train(models, recipe: str, out, *more: str, extra: Sequence[str] = (), plan: bool = False) -> int:
+    """plan: print it, too; to count a step takes longer than to take six."""
     tables, base = read_recipe(recipe), "sdxl" if recipe.startswith("sdxl") else "sd"
     overrides = [f"data.size={SIZE}", f"model.clips=['{models / 'clip'}']", "train.steps=3", "train.batch_size=4",
                  "train.micro_batch=2", "train.workers=0", "train.warmup_steps=0", "train.learning_rate=1e-3",
@@ -63,8 +65,12 @@ def train(models, recipe: str, out, *more: str, extra: Sequence[str] = ()) -> in
     if tables["model"].get("vae"):
         overrides.append(f"model.vae='{models / 'vae'}'")
     sets = [f"--set={override}" for override in (*overrides, *more)]
-    return main(["train", "--recipe", recipe, "--base", str(models / base), "--data", str(models / "data"),
-                 "--out", str(out), *sets, *extra])  # fmt: skip
+    argv = ["train", "--recipe", recipe, "--base", str(models / base), "--data", str(models / "data"),
+            "--out", str(out), *sets, *extra]  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        if not plan:
+            patch.setattr(command, "print_plan", lambda *_: None)
+        return main(argv)
 
 
 def edited(pipe) -> np.ndarray:
@@ -76,7 +82,7 @@ def edited(pipe) -> np.ndarray:
 
 @pytest.mark.parametrize("recipe", FULL_SIZE)
 def test_a_recipe_trains_and_stock_pipelines_run_what_comes_out(models, tmp_path, recipe):
-    assert train(models, recipe, tmp_path / "run") == 0
+    assert train(models, recipe, tmp_path / "run", plan=True) == 0
     xl = recipe.startswith("sdxl")
     pipeline = StableDiffusionXLInstructPix2PixPipeline if xl else StableDiffusionInstructPix2PixPipeline
     pipe = pipeline.from_pretrained(tmp_path / "run/model")

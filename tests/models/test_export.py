@@ -1,9 +1,6 @@
 """`uip2p export`: what comes out is loaded by the program it is for, and edits as the model does."""
 
-import json
 import shutil
-import subprocess
-import sys
 from importlib.util import find_spec
 
 import numpy as np
@@ -11,6 +8,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionInstructPix2PixPipeline
 from PIL import Image
+from processes import alone, each_command
 from safetensors.torch import load_file
 from tiny import build_xl_pipeline, save_folder
 
@@ -74,8 +72,8 @@ def test_openvino_makes_the_same_picture_of_the_same_seed(model, onnx, tmp_path)
         more = ["-o", str(tmp_path / f"{number}.png"), *(f"--{name}={value}" for name, value in options.items())]
         commands.append(["edit", str(tmp_path / "in.png"), "make the car blue", "--steps", "3", "--seed", "5",
                          "--model", str(onnx), "--device", "cpu", "--runtime", "openvino", *more])  # fmt: skip
-    script = "import json, sys; from uip2p.cli import main; sys.exit(any([main(c) for c in json.loads(sys.argv[1])]))"
-    subprocess.run([sys.executable, "-c", script, json.dumps(commands)], check=True, capture_output=True, timeout=120)
+    code, said = alone(each_command, commands, log=tmp_path / "log")
+    assert code == 0, said
     for number, options in enumerate(ways):
         expected = edited(model, **{f"{name}_scale": value for name, value in options.items()})
         made = np.asarray(Image.open(tmp_path / f"{number}.png")).astype(int)
