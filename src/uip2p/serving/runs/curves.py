@@ -33,7 +33,7 @@ class Curve:
 
 def smooth(values: np.ndarray, share: float) -> np.ndarray:
     """Centred mean over `share` (0 to 1) of the curve, shorter at its ends. [n] → [n]; 0 leaves it as it is."""
-    half = int(round(share * len(values) / 2))
+    half = round(share * len(values) / 2)
     if half < 1:
         return values
     sums = np.concatenate([[0.0], np.cumsum(values)])
@@ -146,8 +146,9 @@ def _ticks(low: float, high: float, logarithmic: bool) -> list[tuple[float, str]
             return found[:: -(-len(found) // 6)]
         middle = np.linspace(low, high, 4)[1:3]  # within one step of the locator
         return [(float(place), f"{10.0**place:.3g}") for place in middle]
-    found = [(float(value), f"{value:.4g}") for value in MaxNLocator(4).tick_values(low, high)]
-    return [(place, "0" if abs(place) < 1e-12 * (high - low) else text) for place, text in found if low <= place <= high]
+    found = [(float(value), f"{value:.4g}") for value in np.asarray(MaxNLocator(4).tick_values(low, high))]
+    nothing = 1e-9 * (high - low)  # what a locator leaves of a 0
+    return [(place, text if abs(place) > nothing else "0") for place, text in found if low <= place <= high]
 
 
 def _held(curve: Curve, across, up, x: np.ndarray, y: np.ndarray) -> str:  # type: ignore[no-untyped-def]
@@ -156,8 +157,8 @@ def _held(curve: Curve, across, up, x: np.ndarray, y: np.ndarray) -> str:  # typ
     for images, value in zip(x, y, strict=True):
         left, top = float(across(images)), float(up(value))
         parts.append(
-            f'<circle class="held" cx="{left:.1f}" cy="{top:.1f}" r="2.6"><title>held out, after {int(images):,} images: '
-            f"{value:.4g}</title></circle>"
+            f'<circle class="held" cx="{left:.1f}" cy="{top:.1f}" r="2.6"><title>held out, after {int(images):,} '
+            f"images: {value:.4g}</title></circle>"
         )
         if curve.best is not None and images == curve.best:
             parts.append(f'<circle class="best" cx="{left:.1f}" cy="{top:.1f}" r="6"/>')
@@ -186,7 +187,7 @@ def panels(curves: Sequence[Curve], share: float, logarithmic: bool) -> str:
     for curve in curves:
         last = f"{smooth(curve.values, share)[-1]:.4g}" if len(curve.values) else "–"
         figures.append(
-            f"<figure><figcaption><b>{escape(curve.title)}</b> <code>{escape(curve.name)}</code>"
-            f"<span>{last}</span></figcaption>{draw(curve, share, logarithmic, until)}</figure>"
+            f"<figure><figcaption><span><b>{escape(curve.title)}</b> <code>{escape(curve.name)}</code></span>"
+            f"<output>{last}</output></figcaption>{draw(curve, share, logarithmic, until)}</figure>"
         )
     return f'<div class="panels">{"".join(figures)}</div>'

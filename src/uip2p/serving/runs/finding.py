@@ -1,7 +1,7 @@
 """Which runs lie under a folder, and which of their files may be opened.
 
-A browser never names a path: it picks a name from what `find_runs` found. Folders that are symlinks are not entered, and
-a file that is one is opened only where it leads to somewhere under the same root.
+A browser never names a path: it picks a name from what `find_runs` found. Folders that are symlinks are not entered,
+and a file that is one is opened only where it leads to somewhere under the same root.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ DEPTH, MOST_FOLDERS, MOST_RUNS = 6, 20_000, 1_000  # a root that was given by mi
 
 
 def find_runs(root: Path) -> dict[str, Path]:
-    """Name → folder of every run under `root` (or that it is), the latest written first; {} where there is none.
+    """Name → folder of every run under `root` (or that it is), the latest written first; {} without any.
 
-    A run is a folder with a config.json and a metrics.jsonl; its name is its path below the root. So a family of recipes
-    shows as mini/base, mini/cycle …, and the rows of a comparison as rows/NAME/seed-0."""
+    A run is a folder with a config.json and a metrics.jsonl; its name is its path below the root. So a family of
+    recipes shows as mini/base, mini/cycle …, and the rows of a comparison as rows/NAME/seed-0."""
     found: list[tuple[float, str, Path]] = []
     waiting, seen = deque([(root, 0)]), 0
     while waiting and seen < MOST_FOLDERS and len(found) < MOST_RUNS:

@@ -22,14 +22,16 @@ EXACT = 1_000_000  # pixels up to which a grid is sent as it is
 SIDE = 2400  # of a larger one, its longer side in the page
 
 WHAT_TO_DO = (
-    "Stop it with Ctrl-C: more steps of the same kind seldom help. Then begin again in another folder, with more weight "
-    "on the words (loss.direction, loss.similarity) or less on staying the same (loss.reconstruction, loss.prior)."
+    "Stop it with Ctrl-C: more steps of the same kind seldom help. Then begin again in another folder, with more "
+    "weight on the words (loss.direction, loss.similarity) or less on staying the same (loss.reconstruction, "
+    "loss.prior)."
 )
 
 
 def style() -> str:
     """The tab's rules, as a style element."""
-    return f"<style>{files(__package__).joinpath('page.css').read_text(encoding='utf-8')}</style>"
+    rules = files(__package__).joinpath("page.css").read_text(encoding="utf-8")
+    return f'<div class="runs-style"><style>{rules}</style></div>'
 
 
 def notice(kind: str, heading: str, *paragraphs: str) -> str:
@@ -55,7 +57,8 @@ def overview(
         boxes.append(copies(copying))
     elif log.alarms:
         images, sentence = log.alarms[-1]
-        boxes.append(notice("wrong" if log.last.get("alarm") else "note", f"{escape(sentence)} (after {images:,} images)"))
+        kind = "wrong" if log.last.get("alarm") else "note"
+        boxes.append(notice(kind, f"{escape(sentence)} (after {images:,} images)"))
     return f'<div class="runs">{"".join(boxes)}{_faults(log, unreadable)}</div>'
 
 
@@ -91,11 +94,11 @@ def _progress(name: str, progress: Progress) -> str:
 
 def copies(copying: Copying) -> str:
     """The identity alarm, or that there is none, in words."""
-    held = f", and {copying.held_out:.0%} on held-out pictures" if copying.held_out is not None else ""
+    held = f", and {copying.held_out:.0%} of those of held-out pictures" if copying.held_out is not None else ""
     seen = (
-        f"After {copying.images:,} images, {copying.rate:.0%} of the edits are copies of their input{held} (CLIP cannot "
-        f"tell them apart: cosine over 0.98). An edit changes a pixel by {copying.change:.1%} of its range on average. "
-        f"The CLIP direction is {copying.direction:.2f}: 1 is exactly as the words change, 0 is not at all."
+        f"After {copying.images:,} images, {copying.rate:.0%} of the edits are copies of their input{held} (CLIP "
+        f"cannot tell them apart: cosine over 0.98). An edit changes a pixel by {copying.change:.1%} of its range on "
+        f"average. The CLIP direction is {copying.direction:.2f}: 1 is exactly as the words change, 0 is not at all."
     )
     if copying.alarmed:
         return notice("wrong", "this run only copies its input", seen, escape(WHAT_TO_DO), _quoted(copying.sentence))
@@ -139,13 +142,19 @@ def _faults(log: Log, unreadable: Unreadable | None) -> str:
     return "".join(boxes)
 
 
-KEY = (
-    '<p class="key"><span><svg viewBox="0 0 34 12" aria-hidden="true"><polyline class="rough" points="1,9 9,3 17,9 25,3 '
-    '33,8"/></svg>each row of the log</span><span><svg viewBox="0 0 34 12" aria-hidden="true"><polyline points="1,8 '
-    '33,4"/></svg>its running mean</span><span><svg viewBox="0 0 34 12" aria-hidden="true"><circle class="held" cx="8" '
-    'cy="6" r="2.6"/><circle class="held" cx="26" cy="6" r="2.6"/><circle class="best" cx="26" cy="6" r="5"/></svg>on '
-    "held-out pictures, the lowest loss of all ringed</span><span>Across: images seen</span></p>"
-)
+def _key() -> str:
+    """What the lines and dots of the panels are."""
+    entries = (
+        ('<polyline class="rough" points="1,9 9,3 17,9 25,3 33,8"/>', "each row of the log"),
+        ('<polyline points="1,8 33,4"/>', "its running mean"),
+        ('<circle class="held" cx="17" cy="6" r="2.6"/>', "on held-out pictures"),
+        ('<circle class="held" cx="17" cy="6" r="2.6"/><circle class="best" cx="17" cy="6" r="5"/>',
+         "where their loss was lowest"),
+    )  # fmt: skip
+    drawn = "".join(
+        f'<span><svg viewBox="0 0 34 12" aria-hidden="true">{mark}</svg>{words}</span>' for mark, words in entries
+    )
+    return f'<p class="key">{drawn}<span>Across: images seen</span></p>'
 
 
 def losses(curves: Sequence[Curve], share: float, logarithmic: bool, any_: bool) -> str:
@@ -154,13 +163,13 @@ def losses(curves: Sequence[Curve], share: float, logarithmic: bool, any_: bool)
     if not curves:
         text = "Choose at least one curve above." if any_ else "Nothing is written down yet: the first row comes soon."
         return f'<div class="runs"><p>{text}</p></div>'
-    return f'<div class="runs">{KEY}{panels(curves, share, logarithmic)}</div>'
+    return f'<div class="runs">{_key()}{panels(curves, share, logarithmic)}</div>'
 
 
 def sample(
     paths: Sequence[Path], number: int, rows: tuple[str, ...], look: str, columns: Sequence[str], none: str
 ) -> str:
-    """Grid `number` (from 1) of the run's, with its rows and columns named. none: what to say where there is no grid."""
+    """Grid `number` (from 1) of the run's, with its rows and columns named. none: what to say without any grid."""
     if not paths:
         return f'<div class="runs"><p>{escape(none)}</p></div>'
     path = paths[min(max(1, number), len(paths)) - 1]
@@ -175,13 +184,14 @@ def sample(
     alt = f"Sample grid after {images:,} images" + (f"; rows from the top: {', '.join(rows)}" if rows else "")
     sides = "".join(f"<span>{escape(row)}</span>" for row in rows)
     listed = "".join(f"<li>{escape(text)}</li>" for text in columns)
-    words = f"<details><summary>The words of the columns, from the left</summary><ol>{listed}</ol></details>" if columns else ""
+    words = f"<details><summary>The words of the columns, from the left</summary><ol>{listed}</ol></details>"
     drawn = ' class="drawn"' if form == "png" else ""
     return (
         f'<div class="runs"><p><b>After {images:,} images</b>, grid {number} of {len(paths)}. {escape(look)}</p>'
         f'<div class="grid" tabindex="0" role="group" aria-label="Sample grid; it scrolls sideways">'
         f'<div class="sides" aria-hidden="true">{sides}</div>'
-        f'<img{drawn} src="{source}" width="{picture.width}" height="{picture.height}" alt="{escape(alt)}"></div>{words}</div>'
+        f'<img{drawn} src="{source}" width="{picture.width}" height="{picture.height}" alt="{escape(alt)}"></div>'
+        f"{words if columns else ''}</div>"
     )
 
 
@@ -193,12 +203,13 @@ def _smaller(picture: Image.Image) -> Image.Image:
 def settings(config: Config, fault: str) -> str:
     """The config as it was written, closed until it is asked for."""
     text = escape(fault) if fault else escape(json.dumps(config, indent=1, ensure_ascii=False))
-    return f'<div class="runs"><details><summary>The config of this run</summary><pre tabindex="0">{text}</pre></details></div>'
+    opened = f'<summary>The config of this run</summary><pre tabindex="0">{text}</pre>'
+    return f'<div class="runs"><details>{opened}</details></div>'
 
 
 def duration(seconds: float) -> str:
     """90000 → "1 day 1 h": two units at most."""
-    whole = int(round(seconds))
+    whole = round(seconds)
     units = [(whole // 86400, "day" if whole // 86400 == 1 else "days"), (whole // 3600 % 24, "h"),
              (whole // 60 % 60, "min"), (whole % 60, "s")]  # fmt: skip
     first = next((i for i, (count, _) in enumerate(units) if count), 3)

@@ -40,9 +40,9 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Copying:
-    """What a cycle run logs about edits that do nothing, of its last row. rate: share of edits that CLIP takes for their
-    input (cosine over 0.98). direction: how far the edits move as their words do, a cosine in [-1, 1]. change: mean
-    absolute change of a pixel, as a share of its range. held_out: the rate on validation pictures, None without them.
+    """What a cycle run logs about edits that do nothing, of its last row. rate: share of edits that CLIP takes for
+    their input (cosine over 0.98). direction: how far the edits move as their words do, a cosine in [-1, 1]. change:
+    mean absolute change of a pixel, as a share of its range. held_out: the rate on validation pictures, or None.
     alarmed: the last row raised the alarm. sentence: what the alarm said, "" where it never did. since, until: images
     seen at the first and the last row with an alarm."""
 

@@ -13,6 +13,8 @@ from uip2p.serving.runs import page, words
 from uip2p.serving.runs.browser import Browser, View
 
 EVERY = 3.0  # seconds between two looks
+SMOOTHING = 10  # percent, before anyone moves the slider
+Changes = dict[Any, Any]  # component → its new value, or what of it is new
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 GONE: dict[str, Any] = {"found": [], "overview": "", "names": [], "version": -1, "grids": 0}  # of a run that vanished
 NO_ROOT = (
@@ -27,20 +29,24 @@ def browse(root: Path | None) -> None:
         gr.Markdown(NO_ROOT)
         return
     browser = Browser(root)
-    gr.HTML(page.style(), padding=False)
-    with gr.Row(equal_height=True):
+    gr.HTML(page.style())
+    with gr.Row():
         picker = gr.Dropdown(
-            browser.names(), value=None, label="Training run", info="the latest first", scale=4, elem_id="run-picker"
-        )
-        again = gr.Button("Look for runs again", scale=1, min_width=180)
+            browser.names(), value=None, label="Training run (the latest first)", scale=4, min_width=260,
+            elem_id="run-picker",
+        )  # fmt: skip
+        again = gr.Button("Look for runs again", scale=1, min_width=180, elem_id="run-again")
     overview = gr.HTML()
     with gr.Column(visible=False) as details:
         command = gr.Textbox(label="To go on with it, run", interactive=False, buttons=["copy"], lines=2, visible=False)
         gr.Markdown("### Losses and what else was measured")
         chosen = gr.CheckboxGroup([], label="Curves", elem_id="run-curves")
         with gr.Row():
-            smoothing = gr.Slider(0, 50, 10, step=1, label="Smoothing: percent of a curve in each point of its mean")
-            logarithmic = gr.Checkbox(False, label="Logarithmic scale")
+            smoothing = gr.Slider(
+                0, 50, SMOOTHING, step=1, scale=2, min_width=260,
+                label="Smoothing: each point is the mean of this percent of the curve",
+            )  # fmt: skip
+            logarithmic = gr.Checkbox(False, label="Logarithmic scale", min_width=180)
         curves = gr.HTML()
         gr.Markdown("### Sample grids")
         number = gr.Slider(1, 2, 1, step=1, label="Sample grid, from the first to the newest", visible=False)
@@ -48,24 +54,30 @@ def browse(root: Path | None) -> None:
         config = gr.HTML()
     memory = gr.State({})  # of what the page shows: by it, a look that finds nothing new sends nothing
 
-    def opened() -> dict[Any, Any]:
+    def opened() -> Changes:
         names = browser.names(anew=True)
-        return {picker: gr.update(choices=names, value=names[0] if names else None), **shown(names[0] if names else None)}
+        first = names[0] if names else None
+        return {picker: gr.update(choices=names, value=first), **shown(first)}
 
-    def shown(name: str | None) -> dict[Any, Any]:
+    def shown(name: str | None) -> Changes:
         """Another run: everything anew."""
         view = browser.view(name)
         if view is None:
             known = {} if name is None else GONE | {"found": browser.names()}
-            return {overview: page.nothing(name, root), details: gr.update(visible=False), memory: known}
+            return {**gone(name), memory: known}
+        names = view.first_names
         return {
-            **_state(browser, view), details: gr.update(visible=True), config: page.settings(view.config, view.fault),
-            chosen: gr.update(choices=_choices(view), value=view.first_names),
-            curves: browser.curves(view, view.first_names, 10, False), smoothing: 10, logarithmic: False,
-            number: _slider(view, follow=True), grid: browser.sample(view, len(view.grids)), memory: _remembered(browser, view),
+            **state(view), details: gr.update(visible=True), config: page.settings(view.config, view.fault),
+            chosen: gr.update(choices=_choices(view), value=names),
+            curves: browser.curves(view, names, SMOOTHING, False), smoothing: SMOOTHING, logarithmic: False,
+            number: _slider(view, follow=True), grid: browser.sample(view, len(view.grids)),
+            memory: _remembered(browser, view),
         }  # fmt: skip
 
-    def _state(browser: Browser, view: View) -> dict[Any, Any]:
+    def gone(name: str | None) -> Changes:
+        return {overview: page.nothing(name, root), details: gr.update(visible=False)}
+
+    def state(view: View) -> Changes:
         line = browser.resume(view)
         return {overview: browser.overview(view), command: gr.update(value=line, visible=bool(line))}
 
@@ -79,7 +91,7 @@ def browse(root: Path | None) -> None:
 
     def looked(
         name: str | None, names: list[str], share: float, log: bool, at: int, known: dict[str, Any], anew: bool = False
-    ) -> dict[Any, Any]:
+    ) -> Changes:
         """What is new of the run that is looked at. What the person chose stays, and a slider at its end follows."""
         found = browser.names(anew)
         if name is None or not known:
@@ -87,12 +99,12 @@ def browse(root: Path | None) -> None:
         listed = {} if found == known["found"] else {picker: gr.update(choices=[*found, *({name} - {*found})])}
         view = browser.view(name)
         if view is None:
-            gone = {} if known["overview"] == GONE["overview"] else {overview: page.nothing(name, root), details: gr.update(visible=False)}
-            return {**listed, **gone, memory: {**GONE, "found": found}}
+            told = known["overview"] == GONE["overview"]
+            return {**listed, **({} if told else gone(name)), memory: GONE | {"found": found}}
         now = _remembered(browser, view)
-        changes: dict[Any, Any] = {**listed, memory: now}
+        changes: Changes = {**listed, memory: now}
         if now["overview"] != known["overview"]:
-            changes |= _state(browser, view) | {details: gr.update(visible=True)}
+            changes |= state(view) | {details: gr.update(visible=True)}
         if now["names"] != known["names"]:
             changes[chosen] = gr.update(choices=_choices(view), value=names or view.first_names)
             names = names or view.first_names
@@ -120,8 +132,8 @@ def browse(root: Path | None) -> None:
     again.click(_anew(looked), looking, everything, **QUIET)
 
 
-def _anew(looked: Callable[..., dict[Any, Any]]) -> Callable[..., dict[Any, Any]]:
-    def again(name: Any, names: Any, share: Any, log: Any, at: Any, known: Any) -> dict[Any, Any]:
+def _anew(looked: Callable[..., Changes]) -> Callable[..., Changes]:
+    def again(name: Any, names: Any, share: Any, log: Any, at: Any, known: Any) -> Changes:
         return looked(name, names, share, log, at, known, True)
 
     return again
@@ -133,8 +145,8 @@ def _choices(view: View) -> list[tuple[str, str]]:
 
 def _slider(view: View, follow: bool) -> Any:
     count = len(view.grids)
-    value = {"value": max(1, count)} if follow else {}
-    return gr.update(maximum=max(2, count), visible=count > 1, **value)
+    bounds: dict[str, Any] = {"maximum": max(2, count), "visible": count > 1}
+    return gr.update(**bounds, value=max(1, count)) if follow else gr.update(**bounds)
 
 
 def _remembered(browser: Browser, view: View) -> dict[str, Any]:

@@ -103,7 +103,8 @@ def _drawn_words(objective: str, seed: int, photos: float, count: int) -> tuple[
     data = DataConfig(seed=seed, size=16, photos=photos)  # the words do not depend on the size
     if objective == "cycle":
         rows = Unpaired(data, "validation")
-        return tuple(f"{row['instruction']} → {row['reverse_instruction']}" for row in map(rows.__getitem__, range(count)))
+        texts = [(rows[index]["instruction"], rows[index]["reverse_instruction"]) for index in range(count)]
+        return tuple(f"{asked}; back: {undone}" for asked, undone in texts)
     if objective == "denoise":
         captioned = Captioned(data, "validation")
         return tuple(captioned.row(index)["caption"] for index in range(min(count, 8)))
