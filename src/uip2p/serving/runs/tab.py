@@ -38,10 +38,10 @@ def browse(root: Path | None) -> None:
         again = gr.Button("Look for runs again", scale=1, min_width=180, elem_id="run-again")
     overview = gr.HTML()
     with gr.Column(visible=False) as details:
-        command = gr.Textbox(label="To go on with it, run", interactive=False, buttons=["copy"], lines=2, visible=False)
+        command = gr.HTML(js_on_load=page.COPY)
         gr.Markdown("### Losses and what else was measured")
         chosen = gr.CheckboxGroup([], label="Curves", elem_id="run-curves")
-        with gr.Row():
+        with gr.Row(elem_id="run-axes"):
             smoothing = gr.Slider(
                 0, 50, SMOOTHING, step=1, scale=2, min_width=260,
                 label="Smoothing: each point is the mean of this percent of the curve",
@@ -78,8 +78,7 @@ def browse(root: Path | None) -> None:
         return {overview: page.nothing(name, root), details: gr.update(visible=False)}
 
     def state(view: View) -> Changes:
-        line = browser.resume(view)
-        return {overview: browser.overview(view), command: gr.update(value=line, visible=bool(line))}
+        return {overview: browser.overview(view), command: browser.resume(view)}
 
     def drawn(name: str | None, names: list[str], share: float, log: bool) -> Any:
         view = browser.view(name)
