@@ -51,10 +51,9 @@ class Checker:
         blanks = torch.zeros(len(pictures), 1)
         return [bool(flag) for flag in self.network(pixels.to(self.network.device), blanks)[1]]
 
-    def check(self, pictures: Sequence[Image.Image]) -> None:
-        """Raises Refused if one of them is flagged."""
-        if any(self.flagged(pictures)):
-            raise Refused(CHECKER, ANSWER)
+    def refusals(self, pictures: Sequence[Image.Image]) -> list[Refused | None]:
+        """Of each picture, what is answered in its place if it is flagged."""
+        return [Refused(CHECKER, ANSWER) if flag else None for flag in self.flagged(pictures)]
 
 
 def load_checker(
