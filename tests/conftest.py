@@ -1,4 +1,5 @@
-"""Fixtures that more than one test needs: tiny real models in folders, and pictures."""
+"""Fixtures that more than one test needs: tiny real models in folders, and pictures. torch is imported in the fixtures:
+the process that hands out the files to pytest's workers needs none of it."""
 
 from __future__ import annotations
 
@@ -10,19 +11,22 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the tests need no network, and m
 
 import numpy as np
 import pytest
-import tiny
 from PIL import Image
 
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory) -> Path:
     """A tiny InstructPix2Pix folder with an open vocabulary. Do not change it: copy it (`tiny_copy`)."""
+    import tiny
+
     return tiny.save_folder(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="session")
 def closed_folder(tmp_path_factory) -> Path:
     """The same model with a closed vocabulary."""
+    import tiny
+
     return tiny.save_folder(tmp_path_factory.mktemp("models") / "closed", closed=True)
 
 
@@ -30,6 +34,12 @@ def closed_folder(tmp_path_factory) -> Path:
 def tiny_copy(tiny_folder, tmp_path) -> Path:
     """A copy of `tiny_folder` to break."""
     return Path(shutil.copytree(tiny_folder, tmp_path / "model"))
+
+
+@pytest.fixture
+def unplanned(monkeypatch) -> None:
+    """`uip2p train` does not say what it will cost: to count a step takes longer than to take a few of this size."""
+    monkeypatch.setattr("uip2p.learning.command.print_plan", lambda *_: None)
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ def test_inpainting_and_other_numbers_of_channels(train, base):
     assert "in_channels 5, out_channels 4" in train(base)
 
 
-def test_a_missing_and_a_misshaped_tensor(train, base):
+def test_a_missing_and_a_misshaped_tensor(train, base, unplanned):
     tensors, name = load_file(base / UNET), "mid_block.resnets.0.conv1.weight"
     save_file({key: tensor for key, tensor in tensors.items() if key != name}, base / UNET, {"format": "pt"})
     assert f"{UNET}: the tensor '{name}' is missing" in train(base)
@@ -90,7 +90,7 @@ def test_a_missing_and_a_misshaped_tensor(train, base):
     assert f"{UNET}: the tensor '{name}' has shape [3, 5] where config.json asks for [16, 16, 3, 3]" in train(base)
 
 
-def test_pickles(train, base):
+def test_pickles(train, base, unplanned):
     (base / UNET).unlink()
     (base / "unet/diffusion_pytorch_model.bin").write_bytes(b"\x80\x04.")
     assert "diffusion_pytorch_model.bin: a pickle" in train(base)

@@ -23,7 +23,7 @@ def train(recipe: str, data: Path, root: Path, *overrides: str) -> int:
     return main(["train", "--recipe", recipe, "--data", str(data), "--root", str(root), *sets])
 
 
-def test_two_steps_of_each_stage(tmp_path):
+def test_two_steps_of_each_stage(unplanned, tmp_path):
     out = tmp_path / "run"
     generate(config(make_source(tmp_path / "pictures", 6, 2)), out, make_writer=ColorWriter, quiet=True)
     few = ("steps=2", "batch_size=2", "warmup_steps=0", "sample_every_images=0")

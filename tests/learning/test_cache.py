@@ -43,7 +43,7 @@ def train(models, data, out, *more):  # noqa: F811
     return main(["train", "--recipe", "sd15-ip2p", *options(models), "--data", str(data), "--out", str(out), *sets])
 
 
-def test_training_from_a_cache_is_training(models, tmp_path):  # noqa: F811
+def test_training_from_a_cache_is_training(models, unplanned, tmp_path):  # noqa: F811
     """The same rows give the same losses, but for half precision. (Their order differs: shards are shuffled.)"""
     assert make(models, tmp_path / "cache") == 0
     assert train(models, tmp_path / "cache", tmp_path / "run", "loss.dropout=0.3") == 0

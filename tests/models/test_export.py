@@ -6,7 +6,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionInstructPix2PixPipeline
+from diffusers import AutoencoderKL, StableDiffusionInstructPix2PixPipeline, UNet2DConditionModel
 from PIL import Image
 from processes import alone, each_command
 from safetensors.torch import load_file
@@ -22,7 +22,20 @@ PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3),
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return save_folder(tmp_path_factory.mktemp("export") / "model")
+    """Attention in the middle alone, and an autoencoder of two levels: the exporter takes a second for 25 operators."""
+    folder = save_folder(tmp_path_factory.mktemp("export") / "model")
+    pipe = StableDiffusionInstructPix2PixPipeline.from_pretrained(folder)
+    few = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
+    levels = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
+    torch.manual_seed(0)
+    pipe.unet = UNet2DConditionModel.from_config({**pipe.unet.config, **few})
+    pipe.vae = AutoencoderKL.from_config({**pipe.vae.config, **levels, "block_out_channels": (8, 8)})
+    with torch.no_grad():  # random weights barely listen; make the text and the picture matter
+        for name, parameter in pipe.unet.named_parameters():
+            if "attn2" in name or "conv_in" in name:
+                parameter.mul_(3)
+    pipe.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
