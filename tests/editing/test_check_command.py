@@ -136,7 +136,7 @@ def test_a_folder(run, records, tmp_path):
         (["in.png", "add a dog", "--caption", "a car"], "--caption is for a check: add --check"),
         (["in.png", "add a dog", "--save-reverse", "r.png"], "--save-reverse is for a check"),
         (["in.png", "add a dog", "--best-of", "0"], "--best-of is 0: give a whole number from 1 to 64"),
-        (["in.png", "add a dog", "--check", "--save-reverse", "out.png"], "this is the name of the result"),
+        (["in.png", "add a dog", "--check", "--save-reverse", "out.png"], "this is the name of another result"),
         (["in.png", "add a dog", "--check", "--save-reverse", "in.png"], "this is the picture to edit"),
         (["in.png", "add a dog", "--check", "--save-reverse", "r.xyz"], "we do not write '.xyz' pictures"),
         (["in.png", "improve it", "--check"], "'improve it': no phrasing of the miniature world"),

@@ -56,6 +56,8 @@ def edit_records(
     results of another model or of other options.
     """
     records, out = Path(records), Path(out)
+    if options.get("attention"):
+        raise UserError("attention is for one picture: leave it out for a folder, which keeps no maps.")
     checked = bool(options.get("check")) or options.get("best_of", 1) != 1
     rows, failed = read_rows(records, checked)
     request = {**what_was_loaded(editor), **options}
@@ -171,8 +173,9 @@ def _save(row: Row, edited: Edited, out: Path, request: dict[str, Any]) -> None:
 
 
 def asdict_without_image(edited: Edited) -> dict[str, Any]:
-    """What was done, as JSON; of a check and its candidates only where there is one."""
-    made = {name: value for name, value in _shallow(edited).items() if name not in ("image", "check", "candidates")}
+    """What was done, as JSON; of a check and its candidates only where there is one. Maps are pictures too."""
+    apart = ("image", "check", "candidates", "attention")
+    made = {name: value for name, value in _shallow(edited).items() if name not in apart}
     if edited.check:
         made |= {name: value for name, value in _shallow(edited.check).items() if name not in ("seed", "reversed")}
     if edited.candidates:

@@ -20,6 +20,7 @@ examples:
   uip2p edit --records pictures/metadata.jsonl -o edited       rows with file_name and instruction; resumes
   uip2p edit scene.png "make the car blue" -o blue.png --check       has it worked? its own reverse tells
   uip2p edit scene.png "make the car blue" -o blue.png --best-of 4   four seeds, the best by that measure
+  uip2p edit scene.png "make the car blue" -o blue.png --attention looked.png   where each word looked
   uip2p edit photo.jpg "make it winter" -o out.png --model instruct-pix2pix --dtype fp16 --offload model   a small GPU
 """
 
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image-guidance", type=float, help="how closely to keep the picture (default: the model's)")
     parser.add_argument("--scheduler", help="ddim, euler, euler-ancestral, dpm or lcm (default: the model's)")
     parser.add_argument("--batch-size", type=int, default=8, help="pictures at a time with --records (default: 8)")
+    parser.add_argument("--attention", metavar="FILE", help="a contact sheet: the result, and where each word looked")
     parser.add_argument("--no-residual", action="store_true", help="do not bring a large picture's own detail back")
     place = parser.add_argument_group("memory and time", "what fits a small device; see benchmarks/edit_memory.py")
     place.add_argument("--device", help="cpu, cuda or mps (default: the best there is)")
@@ -77,6 +79,8 @@ def run(args: argparse.Namespace) -> None:
     if args.records is not None:
         if args.picture is not None or args.turns is not None:
             raise UserError("--records edits a folder: leave out PICTURE, INSTRUCTION and --turns.")
+        if args.attention is not None:
+            raise UserError("--attention is for one picture: leave it out with --records.")
         run_records(args, options)
         return
     if args.picture is None:
@@ -119,6 +123,7 @@ def check_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def run_picture(args: argparse.Namespace, options: dict[str, Any]) -> None:
     """One picture, one turn or several. All that can be wrong is found before the model is loaded."""
+    from uip2p.editing.attention import sheet
     from uip2p.editing.batch import asdict_without_image
     from uip2p.editing.instructions import check_instruction
     from uip2p.editing.reversibility import Words, check_words, load_encoder
@@ -127,11 +132,11 @@ def run_picture(args: argparse.Namespace, options: dict[str, Any]) -> None:
     turns = [args.instruction] if args.turns is None else read_turns(Path(args.turns))
     out = check_writable(args.out)
     between = of_turns(out, turns) if args.turns is not None else []
-    undone = [check_writable(args.save_reverse)] if args.save_reverse is not None else []
-    undone = of_turns(undone[0], turns) if undone and args.turns is not None else undone
-    if shared := {out, *between} & set(undone):
-        raise UserError(f"--save-reverse {shared.pop()}: this is the name of the result. Give another.")
-    for path in (out, *between, *undone):
+    undone, looked = (of_each(args, turns, name) for name in ("save_reverse", "attention"))
+    for option, paths, others in (("--save-reverse", undone, []), ("--attention", looked, undone)):
+        if shared := {out, *between, *others} & set(paths):
+            raise UserError(f"{option} {shared.pop()}: this is the name of another result. Give another.")
+    for path in (out, *between, *undone, *looked):
         if path.exists() and Path(args.picture).exists() and path.samefile(args.picture):
             raise UserError(f"{path}: this is the picture to edit. Give the result another name.")
     picture = load_image(args.picture)
@@ -146,7 +151,9 @@ def run_picture(args: argparse.Namespace, options: dict[str, Any]) -> None:
 
     done = []
     for turn, instruction in enumerate(turns):
-        edited = editor.edit(picture, instruction, **options, **words)[0]
+        edited = editor.edit(picture, instruction, attention=bool(looked), **options, **words)[0]
+        if looked:
+            save_image(sheet(picture, edited.image, edited.attention), looked[turn])
         picture = edited.image
         if between:
             save_image(picture, between[turn])
@@ -183,6 +190,16 @@ def run_records(args: argparse.Namespace, options: dict[str, Any]) -> None:
             f"{args.records}: {len(summary.failed)} rows could not be edited (above). Correct them and run the same "
             "command again: what is done is skipped."
         )
+
+
+def of_each(args: argparse.Namespace, turns: list[str], option: str) -> list[Path]:
+    """Where an option's picture of each turn goes; none where it is not asked for. UserError: it cannot go there."""
+    from uip2p.images import check_writable
+
+    if (value := getattr(args, option)) is None:
+        return []
+    path = check_writable(value)
+    return [path] if args.turns is None else of_turns(path, turns)
 
 
 def of_turns(path: Path, turns: list[str]) -> list[Path]:

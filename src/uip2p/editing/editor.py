@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -15,12 +14,14 @@ import numpy as np
 import torch
 from PIL import Image
 
+from uip2p.editing.attention import Watch, WordMap, check_readable
 from uip2p.editing.guidance import conditions
 from uip2p.editing.instructions import check_instruction
 from uip2p.editing.loading import Savers, load_editor
 from uip2p.editing.residual import transfer
 from uip2p.editing.reversibility import Check, Encoder, Words, edit_checked
 from uip2p.editing.sampling import make_scheduler, noise_generators, sample
+from uip2p.editing.sizes import working_size
 from uip2p.errors import UserError
 from uip2p.images import Source, load_image, to_pil, to_tensor
 from uip2p.models.parts import Parts, check_editor
@@ -35,7 +36,8 @@ class Edited:
     working_size: (width, height) that the model saw. residual: whether the picture kept its own fine detail (see
     residual.py). changed: share of its pixels that changed visibly, 0 to 1. evaluations: of the UNet, a step.
     seconds: its share of its batch's time, with all that a check took. check: what its reverse says of it, if asked
-    for. candidates: the checks of all that it is the best of, if of several.
+    for. candidates: the checks of all that it is the best of, if of several. attention: one map for each word of the
+    instruction, if asked for.
     """
 
     image: Image.Image
@@ -52,6 +54,7 @@ class Edited:
     seconds: float
     check: Check | None = None
     candidates: tuple[Check, ...] = ()
+    attention: tuple[WordMap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ class Editor:
         draft: bool = False,
         progress: Callable[[int], Any] | None = None,
         on_step: Callable[[Step], Any] | None = None,
+        attention: bool = False,
         check: bool = False,
         best_of: int = 1,
         reverse: str | Sequence[str | None] | None = None,
@@ -135,14 +139,15 @@ class Editor:
         or a diffusers scheduler. residual: pictures larger than the model's size keep their own fine detail. A result
         does not depend on the batch it is in. draft: decode by the tiny decoder, in less time and memory, a little
         less finely. progress is called with the number of pictures just finished; on_step after each denoising step of
-        a batch, with a `Step`. Either may raise, whatever it likes, to stop.
+        a batch, with a `Step`. Either may raise, whatever it likes, to stop. attention: say where each word looked
+        (`Edited.attention`, see attention.py).
 
         check: apply the reverse instruction to each result, and say how well the picture comes back (`Edited.check`,
         see reversibility.py). best_of: make this many, of seeds seed, seed + 1, …, check all, keep the best. Both take
         a reverse instruction and captions before and after, one for all or a list, None where the grammar of the
         miniature world is to work them out; and clip, the encoder, None for a shipped model's own.
-        UserError: an unreadable picture, a bad instruction (`instructions.check_instruction`), no reverse, no encoder
-        or a bad number.
+        UserError: an unreadable picture, a bad instruction (`instructions.check_instruction`), no reverse, no encoder,
+        a bad number, or a model whose attention cannot be read.
         """
         words = [reverse, caption, edited_caption]
         given: list[Any] = [image, instruction, seed, *words]
@@ -153,12 +158,14 @@ class Editor:
         options = self.check_options(steps, guidance_scale, image_guidance_scale, seeds)
         if draft and self.parts.tiny is None:
             raise UserError("a draft is decoded by a tiny decoder: load the model with one (`tiny_decoder=`).")
+        if attention:
+            check_readable(self.parts)
         if check or best_of != 1:
             said = zip(*(_each(value, count, "texts for a check") for value in words), strict=True)
             return edit_checked(
                 self, pictures, texts, seeds, [Words(*each) for each in said], best_of=best_of, clip=clip,
                 batch_size=batch_size, progress=progress, scheduler=scheduler, residual=residual, draft=draft,
-                on_step=on_step, **options,
+                on_step=on_step, attention=attention, **options,
             )  # fmt: skip
         if any(value is not None for value in (*words, clip)):
             raise UserError("a reverse instruction, captions and clip are for a check: ask for `check` or `best_of`.")
@@ -173,16 +180,16 @@ class Editor:
                 images = [pictures[index] for index in batch]
                 made = self._edit_batch(
                     images, size, [texts[index] for index in batch], [seeds[index] for index in batch],
-                    residual, draft, on_step, scheduler=schedule, **options,
+                    residual, draft, on_step, attention, scheduler=schedule, **options,
                 )  # fmt: skip
                 seconds = (time.perf_counter() - began) / len(batch)
-                for index, (picture, used_residual) in zip(batch, made, strict=True):
+                for index, (picture, used_residual, looked) in zip(batch, made, strict=True):
                     results[index] = Edited(
                         image=picture, instruction=texts[index], seed=seeds[index], **options,
                         scheduler=type(schedule).__name__,
                         evaluations=len(conditions(options["guidance_scale"], options["image_guidance_scale"])),
                         working_size=size, residual=used_residual,
-                        changed=changed_share(pictures[index], picture), seconds=seconds,
+                        changed=changed_share(pictures[index], picture), seconds=seconds, attention=looked,
                     )  # fmt: skip
                 if progress:
                     progress(len(batch))
@@ -190,9 +197,10 @@ class Editor:
 
     def _edit_batch(
         self, pictures: list[Image.Image], size: tuple[int, int], texts: list[str], seeds: list[int],
-        residual: bool, draft: bool, on_step: Callable[[Step], Any] | None, **options: Any,
-    ) -> list[tuple[Image.Image, bool]]:  # fmt: skip
-        """Pictures of one working size -> (edited picture, whether by residual transfer) for each."""
+        residual: bool, draft: bool, on_step: Callable[[Step], Any] | None, attention: bool,
+        **options: Any,
+    ) -> list[tuple[Image.Image, bool, tuple[WordMap, ...]]]:  # fmt: skip
+        """Pictures of one working size -> (edited picture, whether by residual transfer, where it looked) for each."""
 
         def preview(estimate: Callable[[], torch.Tensor]) -> list[Image.Image]:
             return [to_pil(picture) for picture in self._decode(estimate(), self.parts.tiny is not None)]
@@ -203,8 +211,9 @@ class Editor:
 
         x = torch.stack([to_tensor(_resized(picture, size)) for picture in pictures])
         latents = self.vae.encode(x.to(self.device, self.vae.dtype)).latent_dist.mode()
-        generators = noise_generators(seeds)
-        z = sample(self.parts, latents, texts, generators, on_step=tell, **options)
+        generators, watch = noise_generators(seeds), Watch() if attention else None
+        z = sample(self.parts, latents, texts, generators, on_step=tell, on_attention=watch, **options)
+        looked = watch.word_maps(texts, self.parts.tokenizer) if watch else [()] * len(pictures)
         edited = self._decode(z, draft)
         large = [residual and picture.width * picture.height > math.prod(size) for picture in pictures]
         round_trip = self._decode(latents * self.vae.config.scaling_factor, draft) if any(large) else edited
@@ -214,7 +223,7 @@ class Editor:
                 out = Image.fromarray(transfer(np.asarray(picture), edited[index], round_trip[index]))
             else:
                 out = _resized(to_pil(edited[index]), picture.size)
-            results.append((out, large[index]))
+            results.append((out, large[index], looked[index]))
         return results
 
     @torch.no_grad()
@@ -241,28 +250,6 @@ class Editor:
             if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
                 raise UserError(f"seed is {seed!r}: give a whole number from 0 to 2^63 − 1.")
         return {"steps": steps, "guidance_scale": float(text), "image_guidance_scale": float(image)}
-
-
-@functools.cache
-def working_size(size: tuple[int, int], image_size: int, multiple: int) -> tuple[int, int]:
-    """The size (width, height) at which a model edits a picture of `size`: both sides multiples of `multiple`, the
-    area near image_size², the picture's proportions as nearly as that allows. The whole picture is stretched to it
-    and back, so pixels stay aligned."""
-    if size == (image_size, image_size):
-        return size
-    sides = range(multiple, 4 * image_size + 1, multiple)
-
-    def misfit(candidate: tuple[int, int]) -> float:
-        width, height = candidate
-        stretch = math.log(width / height) - math.log(size[0] / size[1])
-        return abs(stretch) + 0.25 * abs(math.log(width * height / image_size**2))
-
-    near = [
-        (width, height)
-        for width, height in itertools.product(sides, sides)
-        if 0.5 <= width * height / image_size**2 <= 2
-    ]
-    return min(near, key=misfit, default=(image_size, image_size))
 
 
 def changed_share(before: Image.Image, after: Image.Image) -> float:

@@ -154,8 +154,8 @@ def candidates(
 ) -> list[list[Edited]]:  # fmt: skip
     """`best_of` checked edits of each picture, of seeds seed, seed + 1, …; all edits in one batch, all reverses in one.
 
-    options: those of `Editor.edit` that make a picture. The reverse of a candidate has the candidate's own seed, so
-    that it is what `Editor.edit(edited, reverse, seed=…)` gives.
+    options: those of `Editor.edit` that make a picture; where a reverse looks is not read. The reverse of a candidate
+    has the candidate's own seed, so that it is what `Editor.edit(edited, reverse, seed=…)` gives.
     """
     if not pictures:
         return []
@@ -169,7 +169,8 @@ def candidates(
         **options, "batch_size": best_of * len(pictures), "seed": [seed + k for seed in seeds for k in range(best_of)],
     }  # fmt: skip
     edited = editor.edit(repeat(pictures), repeat(texts), **options)
-    undone = editor.edit([one.image for one in edited], repeat([said.reverse for said in told]), **options)
+    reverses = repeat([said.reverse for said in told])
+    undone = editor.edit([one.image for one in edited], reverses, **{**options, "attention": False})
     return [
         _checked(clip, picture, edited[i * best_of :][:best_of], undone[i * best_of :][:best_of], told[i],
                  editor.settings.likely_failed_below)

@@ -14,6 +14,7 @@ from torch import Tensor
 from uip2p.editing.guidance import conditions, guide
 from uip2p.errors import UserError, first_line
 from uip2p.learning.diffusion import one_step_estimate
+from uip2p.models.attention import TokenTap, on_one_grid
 from uip2p.models.parts import Parts
 from uip2p.models.reading import Reading, ask, read
 
@@ -55,13 +56,16 @@ def sample(
     guidance_scale: float,
     image_guidance_scale: float,
     on_step: Callable[[int, int, Callable[[], Tensor]], Any] | None = None,
+    on_attention: Callable[[Tensor], Any] | None = None,
 ) -> Tensor:
     """image_latents [B, C, h, w], E(x).mode(), unscaled; B instructions; B generators -> z [B, C, h, w].
 
     D(z / scaling_factor) is the edited picture: diffusers' own StableDiffusionInstructPix2PixPipeline gives the same
     for the same generators, scheduler and scales. scheduler: any of diffusers', not shared (it keeps state).
     on_step: called after each step with its number from 1, how many there are, and what gives the clean latent
-    [B, C, h, w] as this step saw it. UserError: a number of steps that the scheduler does not take.
+    [B, C, h, w] as this step saw it. on_attention: called in each step with where the pictures look, e(I, T)'s weight
+    of each token [B, T, h', w'] (`attention.token_weights`, mean over the layers). UserError: a number of steps that
+    the scheduler does not take.
     """
     device, dtype = parts.device, parts.unet.dtype
     seen = conditions(guidance_scale, image_guidance_scale)
@@ -84,7 +88,10 @@ def sample(
 
     for number, t in enumerate(scheduler.timesteps, start=1):
         noisy = scheduler.scale_model_input(torch.cat([latents] * len(seen)), t)
-        predictions = ask(parts.unet, torch.cat([noisy, image], dim=1), t, told, parts.vae_factor)
+        tap = None if on_attention is None else TokenTap(told.content[: len(latents)])  # e(I, T) is always the first
+        predictions = ask(parts.unet, torch.cat([noisy, image], dim=1), t, told, parts.vae_factor, tap)
+        if on_attention is not None and tap is not None:
+            on_attention(on_one_grid(tap.maps, (latents.shape[-2], latents.shape[-1])))
         predictions = predictions.unflatten(0, (len(seen), -1))
         prediction = guide(predictions, guidance_scale, image_guidance_scale)
         latents = scheduler.step(prediction, t, latents, **options, return_dict=False)[0]

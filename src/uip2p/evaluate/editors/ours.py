@@ -15,9 +15,9 @@ from PIL import Image
 
 from uip2p.editing.batch import what_was_loaded
 from uip2p.editing.editor import Editor as Model
-from uip2p.editing.editor import working_size
 from uip2p.editing.instructions import check_instruction
 from uip2p.editing.sampling import make_scheduler
+from uip2p.editing.sizes import working_size
 from uip2p.errors import UserError
 from uip2p.evaluate.asking import Ask, Sampling
 from uip2p.evaluate.editors import Pictures, RoundTrip, check_options, split_options, told

@@ -24,8 +24,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from uip2p.editing.editor import working_size
 from uip2p.editing.sampling import SCHEDULERS, noise_generators
+from uip2p.editing.sizes import working_size
 from uip2p.errors import UserError, first_line
 from uip2p.evaluate.asking import Ask, Sampling
 from uip2p.evaluate.editors import Pictures, RoundTrip, split_options, told
