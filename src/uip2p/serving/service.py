@@ -128,6 +128,14 @@ class Service:
         left = sum(len(job.pending) for job in self._jobs) + len(self._working)
         return max(1.0, round(left * self._pace, 1))
 
+    def ahead(self, job: Job) -> int | None:
+        """How many jobs are before it, None once it is in work."""
+        if job.started is not None:
+            return None
+        before = [other for other in self._jobs if other is not job and other.submitted <= job.submitted]
+        working = {unit.job for unit in self._working}
+        return len({other for other in before if not other.future.done()} | working)
+
     @property
     def waiting(self) -> int:
         """Jobs of which nothing is in work yet."""
