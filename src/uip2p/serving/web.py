@@ -32,10 +32,10 @@ CLOSED = (
 
 def mount(app: Any, blocks: Any, head: str, **options: Any) -> Any:
     """The page at the root of a FastAPI application, without what Gradio adds. options: of `mount_gradio_app`."""
-    fonts = ["system-ui", "sans-serif"]
+    theme = gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"])
     return gr.mount_gradio_app(
         app, blocks, path="/", head=head, footer_links=[], run_history=False, show_error=False, ssr_mode=False,
-        pwa=False, mcp_server=False, theme=gr.themes.Default(font=fonts, font_mono=["monospace"]), **options,
+        pwa=False, mcp_server=False, theme=theme, **options,
     )  # fmt: skip
 
 

@@ -163,7 +163,8 @@ def strip(session: Session) -> str:
             aria_current="true" if state.number == history.at else None, title=state.content.title,
         )  # fmt: skip
         up = row - parent_row
-        cells.append(f'<div class="u-cell" style="grid-row:{row + 1};grid-column:{column + 1};--up:{up}">{cell}</div>')
+        straight = "" if up else " u-straight"
+        cells.append(f'<div class="u-cell{straight}" style="grid-row:{row + 1};grid-column:{column + 1};--up:{up}">{cell}</div>')
     return f'<div class="u-strip" role="group" aria-label="History">{"".join(cells)}</div>'
 
 
