@@ -13,7 +13,7 @@ from uip2p.errors import UserError
 from uip2p.people import page
 from uip2p.people.answers import RATER, Answers, fault
 from uip2p.people.study import QUESTIONS, Item, Study
-from uip2p.serving.listening import address, listen, run
+from uip2p.serving.ports import address, listen, run
 
 
 class Stranger(Exception):

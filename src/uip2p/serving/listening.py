@@ -1,37 +1,67 @@
-"""Where a server listens, and its orderly end."""
+"""uvicorn, with an orderly end, and patience that ends too."""
 
 from __future__ import annotations
 
-import os
+import asyncio
 import signal
-import socket
+import threading
+from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
-from uip2p.errors import UserError
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+HEADER_SECONDS = 15.0  # for a request's first lines, and for the rest of one that has been answered already
+CONNECTIONS = 1000  # at a time; more are told 503
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """port 0: a free one. UserError: the port is taken, no such host."""
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except (OSError, OverflowError) as error:
-        code = getattr(error, "errno", None)
-        why = os.strerror(code) if code and code > 0 else str(error)
-        raise UserError(f"--host {host} --port {port}: cannot listen there ({why}). Take another.") from None
+class Patient(H11Protocol):
+    """A connection that sends its header by and by, or nothing at all, is closed: by itself uvicorn waits for ever."""
+
+    late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.late = self.loop.call_later(HEADER_SECONDS, self.transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        answered = self.cycle is not None and self.cycle.response_complete
+        waiting = self.conn.their_state is h11.IDLE or (answered and self.conn.their_state is h11.SEND_BODY)
+        if waiting and self.late is None:
+            self.late = self.loop.call_later(HEADER_SECONDS, self.transport.close)
+        elif not waiting and self.late is not None:
+            self.late.cancel()
+            self.late = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.late is not None:
+            self.late.cancel()
+        super().connection_lost(exc)
 
 
-def address(host: str, listening: socket.socket) -> str:
-    """As a browser takes it."""
-    return f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
+class Server(uvicorn.Server):
+    """On SIGTERM or SIGINT: `drain` in a thread, while what it lets finish is answered; then `run` returns. A second
+    SIGINT does not wait."""
+
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], Any]):
+        super().__init__(config)
+        self.drain = drain
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            self.force_exit = sig == signal.SIGINT
+            return
+        self.should_exit = True
+        threading.Thread(target=self.drain, name="drain", daemon=True).start()
 
 
-def run(app: Any, listening: socket.socket) -> None:
-    """Until SIGTERM or Ctrl-C; open requests may end."""
-    import uvicorn
-
-    # No access log: it would have addresses.
-    quiet: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
-    config = uvicorn.Config(app, timeout_graceful_shutdown=2, **quiet)
-    for ending in (signal.SIGINT, signal.SIGTERM):  # uvicorn stops by them, and then raises them once more
-        signal.signal(ending, lambda *_: None)
-    uvicorn.Server(config).run(sockets=[listening])
+def configured(app: Any, host: str, port: int, grace: float) -> uvicorn.Config:
+    """grace: seconds for what is in work at the end, before it is cut off."""
+    return uvicorn.Config(
+        app, host, port, http=Patient, ws="none", log_config=None, access_log=False, server_header=False,
+        timeout_keep_alive=20, timeout_graceful_shutdown=int(grace) + 1, limit_concurrency=CONNECTIONS,
+        proxy_headers=False, lifespan="off",
+    )  # fmt: skip

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from uip2p.serving.listening import address, listen
+    from uip2p.serving.ports import address, listen
 
     auth = check_doors(args.host, args.password, args.no_password)
     with listen(args.host, args.port) as listening:
