@@ -67,16 +67,23 @@ def _encode(
     signs = signer is not None or not missing("c2pa", "cryptography")
     marked = marked and watermark.fits(picture.size) and not missing("imwatermark")
     if absent := missing("c2pa", "cryptography", "imwatermark"):
-        tell_once(f"{', '.join(absent)} not installed: edited files carry metadata, but no watermark or signed manifest "
-                  f"that needs it. {INSTALL}")  # fmt: skip
+        tell_once(f"{', '.join(absent)} not installed: edited files say how they were made in plain metadata, without "
+                  f"the watermark or the signed manifest that needs it. {INSTALL}")  # fmt: skip
     picture = watermark.embed(picture) if marked else picture
     content = with_metadata(picture, format, made)
     if not signs:
         if format not in HOLDS_METADATA:
             tell_once(f"a {format} file holds no metadata, so it says nothing of how it was made: save as .png.")
         return content, None
-    history = source.read_bytes() if isinstance(source, Path) else source
+    history = _read(source) if isinstance(source, Path) else source
     return manifest.sign(content, format, made, signer or Signer.default(), history, marked)
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:  # gone since it was edited: then it has no history to go on
+        return None
 
 
 @functools.cache

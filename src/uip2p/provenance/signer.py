@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,7 +88,7 @@ def _key(path: Path) -> Any:
     try:
         return load_pem_private_key(_read(path), password=None)
     except TypeError:
-        raise UserError(f"{path}: this key has a passphrase. Give one without (openssl pkey -in KEY -out PLAIN).") from None
+        raise UserError(f"{path}: this key has a passphrase. Give one without (openssl pkey -in KEY -out K).") from None
     except (ValueError, UnsupportedAlgorithm) as error:
         raise UserError(f"{path}: holds no PEM private key ({first_line(error)}).") from error
 
@@ -113,10 +112,11 @@ def _check(leaf: x509.Certificate, path: Path) -> None:
         raise UserError(f"{path}: the first certificate signs itself, which C2PA does not take. Put the signing "
                         "certificate first, and then the one that issued it.")  # fmt: skip
     try:
-        purposes = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        purposes = {purpose.dotted_string for purpose in usage}
     except x509.ExtensionNotFound:
-        purposes = []
-    if not {purpose.dotted_string for purpose in purposes} & set(PURPOSES):
+        purposes = set()
+    if not purposes & set(PURPOSES):
         raise UserError(
             f"{path}: the certificate is not for signing content: its extended key usage names none of C2PA claim "
             "signing, e-mail protection and document signing. Ask who issued it for one that does."
