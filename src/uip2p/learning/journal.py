@@ -93,7 +93,7 @@ def compare_config(path: Path, config: Mapping[str, Any], free: set[str], what: 
         before = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise UserError(f"{path}: cannot be read; put it back, or use another folder.") from None
-    old, new = _flat(before), _flat(config)
+    old, new = flat(before), flat(config)
     for name in sorted(old.keys() | new.keys()):
         # A setting that came after this run: it was trained with what is the default now.
         newer = name not in old and not name.startswith("recipe.") and new[name] == DEFAULTS.get(name, new[name])
@@ -105,14 +105,15 @@ def compare_config(path: Path, config: Mapping[str, Any], free: set[str], what: 
             )
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables → one, with names like "train.steps"."""
+    found: dict[str, Any] = {}
     for name, value in table.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
+            found |= flat(value, f"{prefix}{name}.")
         else:
-            flat[prefix + name] = value
-    return flat
+            found[prefix + name] = value
+    return found
 
 
 class Journal:

@@ -1,0 +1,156 @@
+"""The tab "Training run" of `uip2p ui`: Gradio around browser.py. It reads, and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.context import Context
+
+from uip2p.serving.runs import page, words
+from uip2p.serving.runs.browser import Browser, View
+
+EVERY = 3.0  # seconds between two looks
+SMOOTHING = 10  # percent, before anyone moves the slider
+Changes = dict[Any, Any]  # component → its new value, or what of it is new
+QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+GONE: dict[str, Any] = {"found": [], "overview": "", "names": [], "version": -1, "grids": 0}  # of a run that vanished
+NO_ROOT = (
+    "There is no folder of training runs here. Start with `uip2p ui --runs DIR`, where DIR is what `uip2p train` wrote "
+    "to (`runs` by default), to see how a training goes."
+)
+
+
+def browse(root: Path | None) -> None:
+    """Builds the tab's components and events in the Blocks that is being built. root: None says how to give one."""
+    if root is None:
+        gr.Markdown(NO_ROOT)
+        return
+    browser = Browser(root)
+    gr.HTML(page.style())
+    with gr.Row():
+        picker = gr.Dropdown(
+            browser.names(), value=None, label="Training run (the latest first)", scale=4, min_width=260,
+            elem_id="run-picker",
+        )  # fmt: skip
+        again = gr.Button("Look for runs again", scale=1, min_width=180, elem_id="run-again")
+    overview = gr.HTML()
+    with gr.Column(visible=False) as details:
+        command = gr.Textbox(label="To go on with it, run", interactive=False, buttons=["copy"], lines=2, visible=False)
+        gr.Markdown("### Losses and what else was measured")
+        chosen = gr.CheckboxGroup([], label="Curves", elem_id="run-curves")
+        with gr.Row():
+            smoothing = gr.Slider(
+                0, 50, SMOOTHING, step=1, scale=2, min_width=260,
+                label="Smoothing: each point is the mean of this percent of the curve",
+            )  # fmt: skip
+            logarithmic = gr.Checkbox(False, label="Logarithmic scale", min_width=180)
+        curves = gr.HTML()
+        gr.Markdown("### Sample grids")
+        number = gr.Slider(1, 2, 1, step=1, label="Sample grid, from the first to the newest", visible=False)
+        grid = gr.HTML()
+        config = gr.HTML()
+    memory = gr.State({})  # of what the page shows: by it, a look that finds nothing new sends nothing
+
+    def opened() -> Changes:
+        names = browser.names(anew=True)
+        first = names[0] if names else None
+        return {picker: gr.update(choices=names, value=first), **shown(first)}
+
+    def shown(name: str | None) -> Changes:
+        """Another run: everything anew."""
+        view = browser.view(name)
+        if view is None:
+            known = {} if name is None else GONE | {"found": browser.names()}
+            return {**gone(name), memory: known}
+        names = view.first_names
+        return {
+            **state(view), details: gr.update(visible=True), config: page.settings(view.config, view.fault),
+            chosen: gr.update(choices=_choices(view), value=names),
+            curves: browser.curves(view, names, SMOOTHING, False), smoothing: SMOOTHING, logarithmic: False,
+            number: _slider(view, follow=True), grid: browser.sample(view, len(view.grids)),
+            memory: _remembered(browser, view),
+        }  # fmt: skip
+
+    def gone(name: str | None) -> Changes:
+        return {overview: page.nothing(name, root), details: gr.update(visible=False)}
+
+    def state(view: View) -> Changes:
+        line = browser.resume(view)
+        return {overview: browser.overview(view), command: gr.update(value=line, visible=bool(line))}
+
+    def drawn(name: str | None, names: list[str], share: float, log: bool) -> Any:
+        view = browser.view(name)
+        return gr.skip() if view is None else browser.curves(view, names, share, log)
+
+    def turned(name: str | None, at: int) -> Any:
+        view = browser.view(name)
+        return gr.skip() if view is None else browser.sample(view, int(at))
+
+    def looked(
+        name: str | None, names: list[str], share: float, log: bool, at: int, known: dict[str, Any], anew: bool = False
+    ) -> Changes:
+        """What is new of the run that is looked at. What the person chose stays, and a slider at its end follows."""
+        found = browser.names(anew)
+        if name is None or not known:
+            return opened() if found else {memory: known}
+        listed = {} if found == known["found"] else {picker: gr.update(choices=[*found, *({name} - {*found})])}
+        view = browser.view(name)
+        if view is None:
+            told = known["overview"] == GONE["overview"]
+            return {**listed, **({} if told else gone(name)), memory: GONE | {"found": found}}
+        now = _remembered(browser, view)
+        changes: Changes = {**listed, memory: now}
+        if now["overview"] != known["overview"]:
+            changes |= state(view) | {details: gr.update(visible=True)}
+        if now["names"] != known["names"]:
+            changes[chosen] = gr.update(choices=_choices(view), value=names or view.first_names)
+            names = names or view.first_names
+        if now["version"] != known["version"]:
+            changes[curves] = browser.curves(view, names, share, log)
+        if now["grids"] != known["grids"]:
+            follow = at >= known["grids"]
+            changes[number] = _slider(view, follow)
+            if follow:
+                changes[grid] = browser.sample(view, len(view.grids))
+        return changes
+
+    everything = [
+        picker, overview, details, command, config, chosen, smoothing, logarithmic, curves, number, grid, memory,
+    ]  # fmt: skip
+    settings = [picker, chosen, smoothing, logarithmic]
+    looking = [*settings, number, memory]
+    assert Context.root_block is not None, "browse belongs inside `with gr.Blocks()`"
+    Context.root_block.load(opened, None, everything, **QUIET)
+    picker.input(shown, picker, everything, **QUIET)
+    for control in (chosen, smoothing, logarithmic):
+        control.input(drawn, settings, curves, trigger_mode="always_last", **QUIET)
+    number.input(turned, [picker, number], grid, trigger_mode="always_last", **QUIET)
+    gr.Timer(EVERY).tick(looked, looking, everything, **QUIET)
+    again.click(_anew(looked), looking, everything, **QUIET)
+
+
+def _anew(looked: Callable[..., Changes]) -> Callable[..., Changes]:
+    def again(name: Any, names: Any, share: Any, log: Any, at: Any, known: Any) -> Changes:
+        return looked(name, names, share, log, at, known, True)
+
+    return again
+
+
+def _choices(view: View) -> list[tuple[str, str]]:
+    return [(words.title(name), name) for name in view.names]
+
+
+def _slider(view: View, follow: bool) -> Any:
+    count = len(view.grids)
+    bounds: dict[str, Any] = {"maximum": max(2, count), "visible": count > 1}
+    return gr.update(**bounds, value=max(1, count)) if follow else gr.update(**bounds)
+
+
+def _remembered(browser: Browser, view: View) -> dict[str, Any]:
+    return {
+        "found": browser.names(), "overview": browser.overview(view), "names": view.names, "version": view.version,
+        "grids": len(view.grids),
+    }  # fmt: skip
