@@ -10,7 +10,7 @@ from uip2p.models.parts import Parts
 
 
 class UnknownWord(UserError):
-    """A word outside a closed vocabulary. word: as it was read. near: known words that look like it, the nearest first."""
+    """A word outside a closed vocabulary. word: as it was read. near: known words that look like it, nearest first."""
 
     def __init__(self, message: str, word: str, near: list[str]):
         super().__init__(message)

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from uip2p.errors import UserError
 from uip2p.people import page
 from uip2p.people.answers import RATER, Answers, fault
 from uip2p.people.study import QUESTIONS, Item, Study

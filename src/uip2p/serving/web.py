@@ -11,6 +11,7 @@ from uip2p.errors import UserError
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before the import: it is read there
 try:
     import gradio as gr
+    from gradio import component_meta  # noqa: F401
 except ImportError as error:
     raise UserError(f"the page needs Gradio ({error}). Install it: pip install 'uip2p[ui]'") from None
 

@@ -1,4 +1,4 @@
-"""Gradio's components as this page wants them: pictures never go through the disk, and fields that explain themselves."""
+"""Gradio's components as this page wants them: no picture goes through the disk, and fields explain themselves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from uip2p.serving.ui.desk import Desk
-from uip2p.serving.web import gr
+from uip2p.serving.web import component_meta, gr
+
+component_meta.create_or_modify_pyi = lambda *_: None  # it would write a file of types beside this one
 
 
 class Upload(gr.Image):
@@ -15,7 +17,7 @@ class Upload(gr.Image):
 
     is_template = True
 
-    def preprocess(self, payload: Any) -> Path | None:
+    def preprocess(self, payload: Any) -> Any:  # a path, or None
         return Path(payload.path) if payload is not None and payload.path else None
 
 
@@ -24,7 +26,7 @@ class Compare(gr.ImageSlider):
 
     is_template = True
 
-    def postprocess(self, value: tuple[str, str] | None) -> Any:
+    def postprocess(self, value: Any) -> Any:  # two data URIs, or None
         from gradio.components.imageslider import SliderData
         from gradio.data_classes import ImageData
 
@@ -93,7 +95,7 @@ def fields(desk: Desk) -> Fields:
         reverse = gr.Textbox(label="Reverse instruction", visible=can, max_length=500, placeholder="make the bus white",
                              info="What undoes the edit. Empty: worked out by the grammar, where it can.")  # fmt: skip
         caption = gr.Textbox(label="What the picture shows", visible=can, max_length=500,
-                             placeholder="a white bus by a lake", info="A caption: nothing has to be guessed then.")  # fmt: skip
+                             placeholder="a white bus by a lake", info="Then nothing has to be guessed.")  # fmt: skip
         after = gr.Textbox(label="What it shall show", visible=can, max_length=500, placeholder="a red bus by a lake",
                            info="The caption after the edit.")  # fmt: skip
     return Fields(

@@ -16,17 +16,16 @@ from uip2p.editing.attention import check_readable
 from uip2p.editing.instructions import UnknownWord, check_instruction
 from uip2p.editing.reversibility import Words, check_words, load_encoder
 from uip2p.errors import UserError
-from uip2p.images import load_image
-from uip2p.provenance import Made, Signer, encode
-from uip2p.serving.asking import Answer, Cancelled, Progress, Request
+from uip2p.provenance.writer import Writer, model_name
+from uip2p.serving.asking import MAX_PIXELS, Answer, Cancelled, Progress, Request
 from uip2p.serving.job import Job
+from uip2p.serving.pictures import open_picture
 from uip2p.serving.service import Service
 from uip2p.serving.ui import views
 from uip2p.serving.ui.examples import Example
 from uip2p.serving.ui.session import Session, Sessions, show, take
 
-MAX_PIXELS = 16_000_000  # of a picture that is brought
-MAX_BYTES = 20 << 20  # of its file
+MAX_BYTES = 20 << 20  # of a file that is brought
 MAX_TEXT = 1000  # letters
 PREVIEWS = 4  # pictures on the way to a result, where it takes TWICE as many steps at least
 PACE = 0.1  # seconds between two looks at an edit that is on its way
@@ -78,10 +77,10 @@ class Desk:
 
     def __init__(
         self, service: Service, sessions: Sessions, examples: list[Example], *, shipped: bool,
-        signer: Signer | None = None,
+        writer: Writer | None = None, max_pixels: int = MAX_PIXELS,
     ):  # fmt: skip
         self.service, self.sessions, self.examples, self.shipped = service, sessions, examples, shipped
-        self.signer = signer
+        self.writer, self.max_pixels = writer or Writer(), max_pixels
         self.parts, self.settings = service.editor.parts, service.editor.settings
         self.no_check = _why_not(lambda: load_encoder(service.clip, service.editor))
         self.no_attention = _why_not(lambda: check_readable(self.parts))
@@ -92,7 +91,7 @@ class Desk:
         """A picture file, as it came. UserError: not one, too large."""
         if len(content) > MAX_BYTES:
             raise UserError(f"this file has {len(content) / 1e6:.0f} MB, and the limit is {MAX_BYTES / 1e6:.0f}.")
-        self.begin(session, open_picture(content), content)
+        self.begin(session, open_picture(content, self.max_pixels), content)
 
     def example(self, session: Session, index: int) -> str:
         """Takes that example's picture; its instruction."""
@@ -200,8 +199,8 @@ class Desk:
         shot, first = session.history[number].content, session.history.path(number)[0].content
         if shot.edited is None:
             raise KeyError(number)
-        made = Made.of(shot.edited, self.parts.name)
-        return encode(shot.picture, FILES[form], made, self.signer, first.source)
+        made = self.writer.made(shot.edited, model_name(self.service.editor))
+        return self.writer.encode(shot.picture, FILES[form], made, first.source)
 
 
 class Latest:
@@ -221,12 +220,6 @@ class Latest:
         step = self.step
         back = request.check and step is not None and step.done > step.total / 2
         return show(self._picture, (192, 256)) if self._picture is not None and not back else None
-
-
-def open_picture(content: bytes) -> Image.Image:
-    """PNG, JPEG or WebP -> PIL RGB, upright, without metadata. UserError, before anything is decoded: another kind of
-    file, too many pixels."""
-    return load_image(content, MAX_PIXELS, tuple(FILES.values()), "your picture")
 
 
 def suggestions(error: UserError, instruction: str) -> list[str]:

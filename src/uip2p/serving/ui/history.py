@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
@@ -40,7 +41,7 @@ class History(Generic[T]):
     def go(self, number: int) -> History[T]:
         """Looks at that state; redo leads back to it from all before it. KeyError: there is none."""
         path = [state.number for state in self.path(number)]
-        onward = {**self.onward, **dict(zip(path, path[1:], strict=False))}
+        onward = {**self.onward, **dict(pairwise(path))}
         return replace(self, at=number, onward=MappingProxyType(onward))
 
     def undo(self) -> History[T]:

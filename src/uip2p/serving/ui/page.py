@@ -39,7 +39,8 @@ def application(desk: Desk, auth: Callable[[str, str], bool] | None = None, runs
         headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
         return Response(content, media_type=f"image/{form}", headers=headers)
 
-    head = f"<style>{HERE.joinpath('page.css').read_text()}</style><script>{HERE.joinpath('page.js').read_text()}</script>"
+    style, script = (HERE.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    head = f"<style>{style}</style><script>{script}</script>"
     mount(app, blocks(desk, runs), head, max_file_size=MAX_BYTES, auth=auth)
     return guarded(app, forms="'self'" if auth else "'none'")
 
@@ -51,7 +52,7 @@ def blocks(desk: Desk, runs: Path | None = None) -> Any:
         if runs is None:
             editing(desk)
         else:
-            from uip2p.serving.ui.runs import browse
+            from uip2p.serving.runs.tab import browse
 
             with gr.Tabs():
                 with gr.Tab("Edit"):
@@ -117,7 +118,9 @@ def editing(desk: Desk) -> None:
             edit: gr.update(visible=True), cancel: gr.update(visible=False),
         }  # fmt: skip
 
-    parts = [upload, compare, still, caption, message, candidates, words, strip, downloads, undo, redo, new, edit, cancel]
+    parts = [
+        upload, compare, still, caption, message, candidates, words, strip, downloads, undo, redo, new, edit, cancel,
+    ]  # fmt: skip
 
     def step(change: Callable[[Session], Any]) -> Callable[..., dict[Any, Any]]:
         """A handler that changes a session and shows it, its errors in words."""

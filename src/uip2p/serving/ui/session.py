@@ -124,8 +124,9 @@ class Sessions:
     def __iter__(self) -> Iterator[Session]:
         return iter(tuple(self._open.values()))
 
-    def get(self, name: str) -> Session:
+    def get(self, name: str | None) -> Session:
         """That page's, a new one where there is none; it counts as used now."""
+        name = _name(name)
         session = self._open.pop(name, None) or Session()
         session.used = time.monotonic()
         self._open[name] = session  # the last is the one used last
@@ -136,9 +137,9 @@ class Sessions:
         """Whose token this is."""
         return next((one for one in self if secrets.compare_digest(one.token.encode(), token.encode())), None)
 
-    def close(self, name: str) -> None:
+    def close(self, name: str | None) -> None:
         """The page is gone: so are its pictures, and nobody waits for its edit."""
-        session = self._open.pop(name, None)
+        session = self._open.pop(_name(name), None)
         if session is not None:
             session.cancel()
 
@@ -158,3 +159,8 @@ class Sessions:
             crowded = len(self._open) > self.bounds.pages or sum(one.size for one in self) > self.bounds.all_size
             if crowded or now - session.used > self.bounds.idle:
                 self.close(name)
+
+
+def _name(given: str | None) -> str:
+    """Browsers name themselves, so of any length."""
+    return str(given)[:64]

@@ -50,7 +50,7 @@ def script(*acts: str) -> str:
 def working(progress: Progress | None, ahead: int | None, total: int, preview: str | None) -> str:
     """While an edit is on its way. ahead: edits before it, None when it is in work. preview: data URI."""
     if ahead is not None:
-        said = "Next in line." if ahead == 0 else f"Waiting: {ahead} {_plural(ahead, 'edit is', 'edits are')} before yours."
+        said = "Next in line." if ahead == 0 else f"Waiting: {_count(ahead, 'edit')} before yours."
         bar = '<progress aria-label="Waiting"></progress>'
     else:
         done = progress.done if progress else 0
@@ -142,7 +142,8 @@ def words(session: Session) -> str:
     )
     return (
         '<section aria-label="Where the edit looked"><h3>Where the edit looked</h3>'
-        f'<p class="u-hint">Choose a word; choose it again to put it away.</p><div class="u-chips">{chips}</div></section>'
+        '<p class="u-hint">Choose a word; choose it again to put it away.</p>'
+        f'<div class="u-chips">{chips}</div></section>'
     )
 
 
@@ -151,7 +152,8 @@ def strip(session: Session) -> str:
     history = session.history
     if not history.states:
         return ""
-    places, path = history.places(), {state.number for state in history.path(history.at)} if history.at is not None else ()
+    places = history.places()
+    path = {state.number for state in history.path(history.at)} if history.at is not None else set()
     cells = []
     for state in history.states:
         row, column = places[state.number]
@@ -164,7 +166,8 @@ def strip(session: Session) -> str:
         )  # fmt: skip
         up = row - parent_row
         straight = "" if up else " u-straight"
-        cells.append(f'<div class="u-cell{straight}" style="grid-row:{row + 1};grid-column:{column + 1};--up:{up}">{cell}</div>')
+        place = f"grid-row:{row + 1};grid-column:{column + 1};--up:{up}"
+        cells.append(f'<div class="u-cell{straight}" style="{place}">{cell}</div>')
     return f'<div class="u-strip" role="group" aria-label="History">{"".join(cells)}</div>'
 
 
@@ -210,8 +213,9 @@ def about(parts: Parts, shipped: bool) -> str:
         lines.append(f"It reads any words, up to {parts.max_tokens - 2} tokens. How well it follows them is up to it.")
     items = "".join(f"<li>{line}</li>" for line in lines)
     name = escape(str(parts.name).rsplit("/", 1)[-1])
-    return f'<section aria-label="About the model" class="u-about"><h3>The model “{name}”</h3><ul>{items}</ul></section>'
+    title = f"<h3>The model “{name}”</h3>"
+    return f'<section aria-label="About the model" class="u-about">{title}<ul>{items}</ul></section>'
 
 
-def _plural(count: int, one: str, many: str) -> str:
-    return one if count == 1 else many
+def _count(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
