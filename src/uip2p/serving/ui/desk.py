@@ -57,7 +57,7 @@ class Asked:
         given = {}
         for field, value in zip(fields(cls), values, strict=True):
             if field.type == "str":
-                value = value or ""
+                value = "" if value is None else value
                 if not isinstance(value, str) or len(value) > MAX_TEXT:
                     raise UserError(f"this text is too long: {MAX_TEXT} letters at most.")
             elif field.type == "bool":
@@ -169,7 +169,7 @@ class Desk:
         if not asked.check:
             return ""
         why = self.no_check or self.unchecked(asked)
-        return f"Not checked: {why}" if why else ""
+        return f"Not checked: {why.replace(str(self.parts.name), model_name(self.service.editor))}" if why else ""
 
     def _keep(self, session: Session, parent: int, answer: Answer) -> None:
         shots = tuple(take(edited.image, edited) for edited in answer.edits)
@@ -188,6 +188,10 @@ class Desk:
             session.chosen[index] = session.history.made - 1
         session.word = None
         self.sessions.keep(session)
+
+    def told(self, error: UserError) -> str:
+        """Its text, without the folders of this machine."""
+        return str(error).replace(str(self.parts.name), model_name(self.service.editor))
 
     # ---- what a page may take along --------------------------------------------------------------
 

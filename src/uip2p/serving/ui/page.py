@@ -122,11 +122,18 @@ def editing(desk: Desk) -> None:
         upload, compare, still, caption, message, candidates, words, strip, downloads, undo, redo, new, edit, cancel,
     ]  # fmt: skip
 
+    def told(session: Session, change: Callable[[Session], Any]) -> dict[Any, Any]:
+        try:
+            change(session)
+        except Exception as error:
+            return look(session, failed(desk, error))
+        return look(session)
+
     def step(change: Callable[[Session], Any]) -> Callable[..., dict[Any, Any]]:
         """A handler that changes a session and shows it, its errors in words."""
 
         def handler(request: gr.Request) -> dict[Any, Any]:
-            return told(look, desk.sessions.get(request.session_hash), change)
+            return told(desk.sessions.get(request.session_hash), change)
 
         return handler
 
@@ -134,17 +141,17 @@ def editing(desk: Desk) -> None:
         if path is None:
             return {}
         session = desk.sessions.get(request.session_hash)
-        return told(look, session, lambda one: desk.bring(one, read_upload(path)))
+        return told(session, lambda one: desk.bring(one, read_upload(path)))
 
     def example(event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         session, texts = desk.sessions.get(request.session_hash), list[str]()
-        shown = told(look, session, lambda one: texts.append(desk.example(one, number(event))))
+        shown = told(session, lambda one: texts.append(desk.example(one, number(event))))
         return {**shown, instruction: texts[0]} if texts else shown
 
     def select(change: Callable[[Session, int], Any]) -> Callable[..., dict[Any, Any]]:
         def handler(event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
             session = desk.sessions.get(request.session_hash)
-            return told(look, session, lambda one: change(one, number(event)))
+            return told(session, lambda one: change(one, number(event)))
 
         return handler
 
@@ -164,7 +171,7 @@ def editing(desk: Desk) -> None:
             async for progress in desk.edit(session, asks):
                 yield {message: progress, edit: gr.update(visible=False), cancel: gr.update(visible=True)}
         except Exception as error:
-            yield look(session, failed(error, str(values[0])))
+            yield look(session, failed(desk, error, str(values[0])))
             return
         yield {**look(session, views.said(desk.remark(asks))), asked.seed: seed_of(session, asks)}
 
@@ -193,15 +200,7 @@ def part(name: str, *acts: str, value: str = "") -> Any:
     return gr.HTML(value, elem_id=name, js_on_load=views.script(*acts), apply_default_css=False)
 
 
-def told(look: Callable[..., dict[Any, Any]], session: Session, change: Callable[[Session], Any]) -> dict[Any, Any]:
-    try:
-        change(session)
-    except Exception as error:
-        return look(session, failed(error))
-    return look(session)
-
-
-def failed(error: Exception, instruction: str = "") -> str:
+def failed(desk: Desk, error: Exception, instruction: str = "") -> str:
     """A sentence for a person; what is a fault of ours goes into the log."""
     if isinstance(error, KeyError):
         return views.error(GONE)
@@ -210,7 +209,7 @@ def failed(error: Exception, instruction: str = "") -> str:
         return views.error(FAULT)
     if is_cancelled(error):
         return views.said("Cancelled: nothing has changed.")
-    return views.error(str(error), suggestions(error, instruction))
+    return views.error(desk.told(error), suggestions(error, instruction))
 
 
 def number(event: Any) -> int:
