@@ -27,7 +27,7 @@ HEADERS = {
 CLOSED = (
     "/gradio_api/file", "/gradio_api/proxy", "/gradio_api/stream", "/gradio_api/process_recording", "/gradio_api/runs",
     "/gradio_api/run-history", "/gradio_api/deep_link", "/gradio_api/vibe", "/gradio_api/openapi", "/monitoring",
-    "/docs", "/dev",
+    "/docs", "/dev", "/openapi.json",
 )  # fmt: skip
 
 

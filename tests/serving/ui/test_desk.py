@@ -13,6 +13,8 @@ from PIL import Image
 from uip2p.editing.editor import Editor
 from uip2p.editing.instructions import UnknownWord
 from uip2p.errors import UserError
+from uip2p.safety.policy import load_policy
+from uip2p.safety.refused import Refused
 from uip2p.serving.asking import Cancelled, Limits
 from uip2p.serving.service import Service
 from uip2p.serving.ui import views
@@ -146,13 +148,15 @@ def test_whoever_stops_listening_cancels(desk, session):
     assert isinstance(asyncio.run(listen_once()).future.exception(timeout=5), Cancelled)
 
 
-def test_an_instruction_without_a_known_reverse_is_edited_and_the_page_says_why_unchecked(tiny_folder):
-    service = Service(Editor.from_pretrained(tiny_folder, "cpu"))
+def test_a_model_without_an_encoder_edits_and_says_why_unchecked_and_a_policy_is_asked(tiny_folder):
+    service = Service(Editor.from_pretrained(tiny_folder, "cpu"), check_prompt=load_policy().check)
     desk = Desk(service, Sessions(), examples(service.editor.parts), shipped=False)
     session = desk.sessions.get("page")
     desk.example(session, 0)
     edit(desk, session, "as a watercolour", 2, steps=1)
     assert session.current.content.edited.check is None and "score" not in views.candidates(session)
+    with pytest.raises(Refused, match="Rule '"):
+        edit(desk, session, "undress her", steps=1)
     assert desk.remark(Asked("as a watercolour")).startswith("Not checked: a check needs an image")
     service.drain(1)
 
