@@ -25,7 +25,8 @@ def test_a_new_key_lets_in_whom_its_line_names(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "no key in it"), ("# none\n", "no key in it"), ("hello", "line 1"), (f"a:{'0' * 64}\na:{'1' * 64}", "twice"),
+        ("", "no key in it"), ("# none\n", "no key in it"), ("hello", "line 1"),
+        (f"a:{'0' * 64}\na:{'1' * 64}", "twice"),
         (f"a:{'0' * 63}", "line 1"), (f"a b:{'0' * 64}", "line 1"), (f"a:{'0' * 64}:", "line 1"),
     ],
 )  # fmt: skip

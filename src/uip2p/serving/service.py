@@ -237,7 +237,8 @@ class Service:
             LOG.warning("out of memory", extra={"batch": len(units)})
         elif not isinstance(error, UserError):
             LOG.error("an edit failed", exc_info=error, extra={"batch": len(units)})
-        release(error)
+        if memory:
+            release(error)
         if len(units) > 1:
             half = len(units) // 2
             if memory:
