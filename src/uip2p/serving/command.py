@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from uip2p.errors import UserError
+from uip2p.provenance import options as provenance
 from uip2p.serving.options import add_service, limits, load_service, model_name
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
     add_service(parser, 8000)
+    provenance.add_arguments(parser)
     door = parser.add_argument_group("who may ask")
     door.add_argument("--keys", metavar="FILE", help="lines NAME:SHA256 of keys; also the environment's UIP2P_API_KEYS")
     door.add_argument("--no-keys", action="store_true", help="let everybody in, at any address")
