@@ -108,7 +108,8 @@ def hosts(allowed: list[str], local: bool) -> tuple[str, ...]:
 
 
 def serve(args: argparse.Namespace, settings: Settings) -> None:
-    """Listens at once, loads the model meanwhile, and returns when it is told to stop and has answered what it can."""
+    """Listens at once and loads the model meanwhile. When it is told to stop and has answered what it can, the process
+    ends. UserError: the model cannot be loaded."""
     from uip2p.serving import logs
     from uip2p.serving.listening import Server, configured
     from uip2p.serving.server import application
@@ -141,8 +142,8 @@ def serve(args: argparse.Namespace, settings: Settings) -> None:
     if promise.done() and (error := promise.exception()) is not None:
         raise error
     server.drained()
-    if not promise.done() or not promise.result().stopped:
-        os._exit(0)  # a thread is deep in torch: to end the interpreter under it would abort the process
+    logging.shutdown()
+    os._exit(0)  # all is answered; an interpreter takes seconds to leave torch, and aborts where a thread is deep in it
 
 
 def bind(host: str, port: int) -> socket.socket:

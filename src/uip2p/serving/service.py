@@ -139,11 +139,6 @@ class Service:
         """Whether it takes requests."""
         return not self._draining and self._worker.is_alive()
 
-    @property
-    def stopped(self) -> bool:
-        """Whether its thread has ended, after `drain`."""
-        return not self._worker.is_alive()
-
     def _count(self, future: Any) -> None:
         error = future.exception()
         self.outcomes["ok" if error is None else getattr(error, "code", "bad_request")] += 1
