@@ -21,7 +21,7 @@ def file(format: str, *frames: Image.Image, **options) -> bytes:
     return content.getvalue()
 
 
-RED, BLUE = (Image.new("RGB", (8, 6), colour) for colour in ("red", "blue"))
+RED, BLUE = (Image.new("RGB", (48, 36), colour) for colour in ("red", "blue"))
 
 
 @pytest.mark.parametrize("content", [file("PNG", RED, BLUE), file("WEBP", RED, BLUE, lossless=True)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from uip2p.serving.asking import Limits
 
 if TYPE_CHECKING:
     from uip2p.serving.service import Service
+
+LOG = logging.getLogger("uip2p.serving")
 
 
 def add_service(parser: argparse.ArgumentParser, port: int) -> None:
@@ -55,6 +58,8 @@ def load_service(args: argparse.Namespace) -> Service:
 
     writer, editor = provenance.from_args(args), load(args)
     declined = safety.from_args(args, args.model, str(editor.device))
+    for line in declined.describe():
+        LOG.info(line)
     checker = declined.checker
     return Service(
         editor, limits(args), check_prompt=declined.policy.check, clip=args.clip,
