@@ -55,8 +55,8 @@ def edit_records(
 
     Outputs are named as the inputs (a format we do not write becomes .png). A picture whose output is there, made of
     the same row, is skipped. writer: how the pictures are written. options: those of `Editor.edit`; for a check,
-    `reverse_instruction`, `caption` and `edited_caption` are taken from the rows that have them. UserError: unreadable records, full disk; `out` holds
-    results of another model or of other options.
+    `reverse_instruction`, `caption` and `edited_caption` are taken from the rows that have them. UserError: unreadable
+    records, full disk; `out` holds results of another model or of other options.
     """
     records, out = Path(records), Path(out)
     if options.get("attention"):

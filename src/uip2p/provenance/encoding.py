@@ -25,16 +25,18 @@ def encode(
     signer: Signer | None = None,
     source: bytes | Path | None = None,
     watermark: bool = True,
+    quality: int | None = None,
 ) -> bytes:
     """A picture (PIL RGB) as a file of `format` (PNG, JPEG, WEBP, TIFF or BMP) with XMP, EXIF, a watermark and a signed
     manifest. See docs/provenance.md.
 
     signer: None is the local test certificate. source: the picture that was edited, as it came, so that a signed
     history of its own goes on; nothing else of it does. watermark: only where `watermark.fits(picture.size)`.
+    quality: see `metadata.saving`.
     A BMP holds only the watermark: `save` puts its manifest beside it. What is not installed is left out, and said in
     a warning, once. UserError: an unknown format, a signature that cannot be made or does not hold.
     """
-    return _encode(picture, format, made, signer, source, watermark)[0]
+    return _encode(picture, format, made, signer, source, watermark, quality)[0]
 
 
 def save(
@@ -57,7 +59,8 @@ def save(
 
 
 def _encode(
-    picture: Image.Image, format: str, made: Made, signer: Signer | None, source: bytes | Path | None, marked: bool
+    picture: Image.Image, format: str, made: Made, signer: Signer | None, source: bytes | Path | None, marked: bool,
+    quality: int | None = None,
 ) -> tuple[bytes, bytes | None]:
     """(the file's bytes, its manifest; None where nothing can sign)."""
     if format not in OPTIONS:
@@ -70,7 +73,7 @@ def _encode(
         tell_once(f"{', '.join(absent)} not installed: edited files say how they were made in plain metadata, without "
                   f"the watermark or the signed manifest that needs it. {INSTALL}")  # fmt: skip
     picture = watermark.embed(picture) if marked else picture
-    content = with_metadata(picture, format, made)
+    content = with_metadata(picture, format, made, quality)
     if not signs:
         if format not in HOLDS_METADATA:
             tell_once(f"a {format} file holds no metadata, so it says nothing of how it was made: save as .png.")

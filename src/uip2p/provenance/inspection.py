@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import io
 import re
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,11 +78,13 @@ def inspect(path: str | Path) -> Claims:
     """What a picture file claims. UserError: no such file, no picture of a format we read, too many pixels."""
     path = Path(path)
     content = _content(path)
-    said = header(content, str(path))
     beside = path.with_name(path.name + SIDECAR)
-    sidecar = beside.read_bytes() if beside.is_file() and beside.stat().st_size <= MOST_BYTES else None
-    said |= c2pa_claims(content, said["format"], sidecar)
-    said |= watermark_claims(content)
+    sidecar = _content(beside) if beside.is_file() else None
+    with warnings.catch_warnings():  # damage is told or it is nothing; size is judged by our own limit
+        warnings.simplefilter("ignore")
+        said = header(content, str(path))
+        said |= c2pa_claims(content, said["format"], sidecar)
+        said |= watermark_claims(content)
     return Claims(file=str(path), bytes=len(content), sidecar=str(beside) if sidecar else None, **said)
 
 
@@ -102,8 +106,12 @@ def header(content: bytes, name: str) -> dict[str, Any]:
     """What the header, XMP, EXIF and text chunks say, without a pixel decoded."""
     try:
         picture = Image.open(io.BytesIO(content), formats=FORMATS)
+    except Image.DecompressionBombError:
+        raise UserError(f"{name}: far too many pixels to look at.") from None
     except Exception:  # a hostile header can fail in any decoder's own way
-        raise UserError(f"{name}: not a picture we can read. Give a {', '.join(FORMATS)} file.") from None
+        raise UserError(
+            f"{name}: not a picture we can read, or its header is damaged. Give a {', '.join(FORMATS)} file."
+        ) from None
     if picture.width * picture.height > MAX_PIXELS:
         raise UserError(f"{name}: {picture.width}×{picture.height} pixels, too many to look at.")
     said: dict[str, Any] = {"format": picture.format, "size": picture.size}
@@ -132,7 +140,7 @@ def xmp_packet(picture: Image.Image, info: dict[str, Any]) -> str:
 
 def _first(pattern: re.Pattern[str], text: str) -> str | None:
     found = pattern.search(text)
-    return _text(found.group(1)) if found else None
+    return _text(html.unescape(found.group(1))) if found else None
 
 
 def _text(value: Any) -> str | None:
@@ -156,7 +164,11 @@ def c2pa_claims(content: bytes, format: str, sidecar: bytes | None) -> dict[str,
     try:
         said = manifest.read(content, manifest.MIME[format], sidecar)
     except c2pa.C2paError as error:
-        return {} if _is_none(error) else {"c2pa_error": _text(first_line(error))}
+        if isinstance(error, c2pa.C2paError.NotSupported):  # of the format: no manifest can be in a BMP
+            return {}
+        text = first_line(error)
+        elsewhere = text.startswith("Remote:")
+        return {"c2pa_error": _text(f"it lies elsewhere, and nothing is fetched: {text}" if elsewhere else text)}
     except ValueError as error:  # what it returned is no JSON, or no UTF-8
         return {"c2pa_error": _text(first_line(error))}
     if said is None:
@@ -165,13 +177,6 @@ def c2pa_claims(content: bytes, format: str, sidecar: bytes | None) -> dict[str,
         return {"manifests": chain(said)}
     except (KeyError, TypeError, AttributeError, ValueError):  # a manifest may hold anything
         return {"c2pa_error": "its manifest does not say what a manifest should"}
-
-
-def _is_none(error: Exception) -> bool:
-    """Whether c2pa says of the format that no manifest can be in it (a BMP)."""
-    import c2pa
-
-    return isinstance(error, c2pa.C2paError.NotSupported)
 
 
 def chain(said: dict[str, Any]) -> list[Signed]:
@@ -201,7 +206,8 @@ def one(name: str, said: dict[str, Any]) -> Signed:
         name=_text(name) or "", generator=_generator(claim), signer=", ".join(filter(None, (holder, issuer))),
         local_test="local test certificate" in issuer, algorithm=_text(str(signature.get("alg", ""))) or "",
         time=_text(signature.get("time")), faults=faults,
-        changed=any(code.startswith("assertion.") and code.endswith(".mismatch") for code in faults),
+        changed=any(code.startswith(("assertion.", "claimSignature.")) and code.endswith(".mismatch")
+                    for code in faults),
         actions=[_plain(action) for action in actions[:MOST_CLAIMS]],
         parents=[each for each in map(_parent, parents) if each],
         redacted=len(claim.get("redacted_assertions") or []),

@@ -16,6 +16,8 @@ SOFTWARE = "UIP2P"
 # IPTC's term for a picture of which a part comes from a trained model and a part from elsewhere
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 
+PARAMETERS = ("model", "instruction", "seed", "steps", "guidance_scale", "image_guidance_scale", "scheduler")
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
@@ -47,13 +49,8 @@ class Made:
 
     def parameters(self) -> dict[str, Any]:
         """What a manifest says of the edit, under names of our own."""
-        said = {
-            "model": self.model, "seed": self.seed, "steps": self.steps, "guidance_scale": self.guidance_scale,
-            "image_guidance_scale": self.image_guidance_scale, "scheduler": self.scheduler,
-        }  # fmt: skip
-        if self.instruction is not None:
-            said["instruction"] = self.instruction
-        return {f"uip2p.{name}": value for name, value in said.items()}
+        said = {name: getattr(self, name) for name in PARAMETERS}
+        return {f"uip2p.{name}": value for name, value in said.items() if value is not None}
 
 
 def public_name(model: str | Path) -> str:

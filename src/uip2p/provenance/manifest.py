@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from PIL import Image
 
@@ -33,14 +32,14 @@ KEPT = (
 
 
 @functools.cache
-def context(*hosts: str) -> Any:
-    """c2pa's settings: no thumbnails, no actions but ours, no host of the network but those named."""
+def context() -> Any:
+    """c2pa's settings: no thumbnails, no actions but ours, nothing fetched."""
     import c2pa
 
     off = {"enabled": False}
     settings = {
         "version": 1,
-        "core": {"allowed_network_hosts": list(hosts)},
+        "core": {"allowed_network_hosts": []},
         "verify": {"ocsp_fetch": False, "remote_manifest_fetch": False, "verify_after_sign": False},
         "trust": {"trust_config": "\n".join(PURPOSES)},
         "builder": {
@@ -71,13 +70,12 @@ def _sign(
 ) -> tuple[bytes, bytes]:
     import c2pa
 
-    hosts = [urlsplit(signer.timestamp_url).hostname or ""] if signer.timestamp_url else []
     signed = io.BytesIO()
     try:
         info = c2pa.C2paSignerInfo(signer.algorithm, signer.chain, signer.key, signer.timestamp_url)
         with (
             c2pa.Signer.from_info(info) as signs,
-            c2pa.Builder(definition(format, made, watermarked, history), context=context(*hosts)) as builder,
+            c2pa.Builder(definition(format, made, watermarked, history), context=context()) as builder,
         ):
             if history is not None:
                 builder.add_ingredient(PARENT, history.mime, io.BytesIO(history.content))
@@ -170,8 +168,12 @@ def read(content: bytes, mime: str, manifest: bytes | None = None) -> dict[str, 
 
 
 def failures(said: dict[str, Any]) -> list[str]:
-    """The codes of what is wrong with the last manifest itself, apart from that no trusted authority is behind it."""
-    wrong = said.get("validation_results", {}).get("activeManifest", {}).get("failure", [])
+    """The codes of what is wrong with the file, apart from that no trusted authority is behind it: with its last
+    manifest, and with the older ones since they were opened."""
+    results = said.get("validation_results") or {}
+    wrong = list((results.get("activeManifest") or {}).get("failure", []))
+    for delta in results.get("ingredientDeltas") or []:
+        wrong += delta["validationDeltas"].get("failure", [])
     return sorted({each["code"] for each in wrong} - {UNTRUSTED})
 
 

@@ -22,9 +22,19 @@ NAMESPACES = {
 }
 
 
-def with_metadata(picture: Image.Image, format: str, made: Made) -> bytes:
-    """The file's bytes with XMP and EXIF of `made` and of nothing else; a format that holds none goes without."""
-    options = dict(OPTIONS[format])
+def saving(format: str, quality: int | None = None) -> dict[str, Any]:
+    """Pillow's options. quality: 0 to 100, of JPEG and WebP, which is lossless at 100; None is how we save files."""
+    if quality is None or format not in ("JPEG", "WEBP"):
+        return dict(OPTIONS[format])
+    if format == "JPEG":
+        return {**OPTIONS[format], "quality": quality}
+    return {"lossless": True} if quality == 100 else {"quality": quality}
+
+
+def with_metadata(picture: Image.Image, format: str, made: Made, quality: int | None = None) -> bytes:
+    """The file's bytes with XMP and EXIF of `made` and of nothing else; a format that holds none goes without. quality:
+    see `saving`."""
+    options = saving(format, quality)
     if format in HOLDS_METADATA:
         tags = exif(made)
         if format == "PNG":

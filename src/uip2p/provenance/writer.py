@@ -12,7 +12,7 @@ from PIL import Image
 from uip2p.images import save_image
 from uip2p.provenance.encoding import encode, save
 from uip2p.provenance.made import Made, public_name
-from uip2p.provenance.metadata import OPTIONS
+from uip2p.provenance.metadata import saving
 from uip2p.provenance.signer import Signer
 
 if TYPE_CHECKING:
@@ -34,13 +34,16 @@ class Writer:
         words = (instruction or edited.instruction) if self.record_instruction else None
         return Made.of(edited, model, words)
 
-    def encode(self, picture: Image.Image, format: str, made: Made, source: bytes | Path | None = None) -> bytes:
+    def encode(
+        self, picture: Image.Image, format: str, made: Made, source: bytes | Path | None = None,
+        quality: int | None = None,
+    ) -> bytes:  # fmt: skip
         """A file's bytes. See `encoding.encode`."""
         if not self.enabled:
             content = io.BytesIO()
-            picture.save(content, format, **OPTIONS[format])
+            picture.save(content, format, **saving(format, quality))
             return content.getvalue()
-        return encode(picture, format, made, self.signer, source, self.watermark)
+        return encode(picture, format, made, self.signer, source, self.watermark, quality)
 
     def save(self, picture: Image.Image, path: str | Path, made: Made, source: bytes | Path | None = None) -> Path:
         """Whole or not at all, in the format of the name's ending. See `encoding.save`."""

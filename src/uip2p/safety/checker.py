@@ -5,6 +5,7 @@ diffusers' own way is to hand back a black picture. Here the checker never gets 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,8 +49,11 @@ class Checker:
             return []
         pixels = self.processor(images=list(pictures), return_tensors="pt").pixel_values
         blanks = torch.zeros(len(pictures), 1)
-        with quiet():  # it logs that a black picture is returned
-            return [bool(flag) for flag in self.network(pixels.to(self.network.device), blanks)[1]]
+        return [bool(flag) for flag in self.network(pixels.to(self.network.device), blanks)[1]]
+
+    def refusals(self, pictures: Sequence[Image.Image]) -> list[Refused | None]:
+        """For each, why it is not handed out, None where it is."""
+        return [Refused(CHECKER, ANSWER) if flagged else None for flagged in self.flagged(pictures)]
 
     def refusals(self, pictures: Sequence[Image.Image]) -> list[Refused | None]:
         """For each, why it is not handed out, None where it is."""
@@ -112,6 +116,8 @@ def _load(folder: Path, device: str | torch.device) -> Checker:
             processor = CLIPImageProcessor.from_pretrained(extractor, local_files_only=True)
     except Exception as error:  # transformers raises what it meets
         raise UserError(f"{file}: cannot be used ({first_line(error)}). Copy it again.") from error
+    # It would log that a black picture is returned.
+    logging.getLogger(StableDiffusionSafetyChecker.__module__).setLevel(logging.ERROR)
     side = network.config.vision_config.image_size
     if processor.crop_size["height"] != side:
         raise UserError(

