@@ -42,11 +42,9 @@ def test_flags_what_is_near_a_concept_and_changes_no_picture(checker_folder, fla
 
 
 def test_a_flag_is_a_refusal(checker_folder, flagged, harmless):
-    checker = load_checker(str(checker_folder))
-    checker.check([harmless])
-    with pytest.raises(Refused, match="often wrong") as refused:
-        checker.check([harmless, flagged])
-    assert refused.value.rule == "safety_checker" and refused.value.code == "content_policy_violation"
+    fine, refused = load_checker(str(checker_folder)).refusals([harmless, flagged])
+    assert fine is None and isinstance(refused, Refused) and "often wrong" in str(refused)
+    assert (refused.rule, refused.code, refused.status) == ("safety_checker", "content_policy_violation", 400)
 
 
 def test_the_models_own_is_the_default(model, tiny_folder, flagged):
