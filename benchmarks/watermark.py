@@ -1,6 +1,6 @@
-"""Is the watermark invisible, does it survive, is it seen where there is none?
+"""Is the watermark invisible, does it survive, is it seen where there is none? And what does all of provenance cost?
 
-    python benchmarks/watermark.py                 tables for docs/provenance.md, some 4 minutes on a laptop's core
+    python benchmarks/watermark.py                 tables for docs/provenance.md, a minute or two on one core
     python benchmarks/watermark.py --look FOLDER   besides, pictures to look at: before, after, the difference × 8
 
 Pictures at 512 px: public-domain photographs of scikit-image, and drawn scenes of the miniature world, which are flat.
@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from uip2p.images import grid
-from uip2p.provenance import watermark
+from uip2p.provenance import Made, Writer, watermark
 from uip2p.scenes.render import render
 from uip2p.scenes.world import World
 
@@ -92,10 +92,31 @@ def main() -> None:
     print(f"\n{len(unmarked)} unmarked pictures: {min(wrong)} to {max(wrong)} wrong bits of {watermark.BITS}; "
           f"{claimed} would be claimed (at most {watermark.TOLERATED})")  # fmt: skip
 
-    began = time.perf_counter()
-    for _, picture in pictures:
-        watermark.embed(picture)
-    print(f"{(time.perf_counter() - began) / len(pictures) * 1000:.0f} ms to embed at {SIZE} px")
+    cost(pictures[0][1])
+
+
+def cost(picture: Image.Image) -> None:
+    """Milliseconds of one core to encode, the best of five: a plain file, a signed one, one with the watermark too."""
+    made = Made("mini", 0, 20, 7.5, 1.5, "DDIMScheduler")
+    plain, signed, all_of_it = Writer(enabled=False), Writer(watermark=False), Writer()
+    print("\n| | plain | signed | signed, watermark | bytes more |\n|---|---|---|---|---|")
+    for size in (64, SIZE):
+        small = picture.resize((size, size), Image.Resampling.LANCZOS)
+        for format in ("PNG", "JPEG", "WEBP"):
+            times, lengths = [], []
+            for writer in (plain, signed, all_of_it):
+                content = writer.encode(small, format, made)  # the first makes the certificate and imports
+                lengths.append(len(content))
+                times.append(min(timed(writer, small, format, made) for _ in range(5)))
+            marked = f"{times[2]:.0f} ms" if watermark.fits(small.size) else "too small"
+            print(f"| {size} px {format} | {times[0]:.1f} ms | {times[1]:.1f} ms | {marked} | "
+                  f"{lengths[1] - lengths[0]:,} |", flush=True)  # fmt: skip
+
+
+def timed(writer: Writer, picture: Image.Image, format: str, made: Made) -> float:
+    began = time.process_time()
+    writer.encode(picture, format, made)
+    return (time.process_time() - began) * 1000
 
 
 def look(path: Path, before: Image.Image, after: Image.Image) -> None:
@@ -105,7 +126,7 @@ def look(path: Path, before: Image.Image, after: Image.Image) -> None:
     amplified = Image.fromarray(np.clip(128 + 8 * delta, 0, 255).astype(np.uint8))
     box = (170, 250, 340, 420)
     parts = [each.crop(box).resize((510, 510), Image.Resampling.NEAREST) for each in (before, after, amplified)]
-    grid([np.asarray(part) for part in parts], 3, ["before", "after", "difference × 8, around grey"]).save(path)
+    grid([np.asarray(part) for part in parts], 3, ["before", "after", "difference, 8 times, around grey"]).save(path)
 
 
 if __name__ == "__main__":
