@@ -110,19 +110,19 @@ def test_records_say_so_and_resume(run, source, own, tmp_path):
     assert code == 2 and "no_provenance the default (now True)" in stderr
 
 
-def test_without_the_packages(picture, made, own, tmp_path, monkeypatch):
+def test_without_the_packages(large, made, own, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "c2pa", None)
     monkeypatch.setitem(sys.modules, "imwatermark", None)
     tell_once.cache_clear()
     with pytest.warns(UserWarning, match=r"pip install 'uip2p\[provenance\]'") as told:
-        content = encode(picture, "PNG", made)
-    assert len(told) == 1 and "c2pa, imwatermark" in str(told[0].message)
+        content = encode(large, "PNG", made)
+    assert len(told) == 1 and "c2pa, invisible-watermark not installed" in str(told[0].message)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # said once
-        assert encode(picture, "PNG", made)
+        assert encode(large, "PNG", made)
     assert b"compositeWithTrainedAlgorithmicMedia" in content and b"jumb" not in content
     signer = Signer(b"", b"")
-    for attempt in (lambda: Signer.from_files(*own), lambda: encode(picture, "PNG", made, signer)):
+    for attempt in (lambda: Signer.from_files(*own), lambda: encode(large, "PNG", made, signer)):
         with pytest.raises(UserError, match="c2pa, which is not installed"):
             attempt()
     (tmp_path / "out.png").write_bytes(content)

@@ -67,11 +67,14 @@ def _encode(
         raise UserError(f"format is {format!r}: give one of {', '.join(OPTIONS)}.")
     if signer is not None:
         need("c2pa")
-    signs = signer is not None or not missing("c2pa", "cryptography")
-    marked = marked and watermark.fits(picture.size) and not missing("imwatermark")
-    if absent := missing("c2pa", "cryptography", "imwatermark"):
+    absent = missing("c2pa", "cryptography")
+    signs = signer is not None or not absent
+    if marked := marked and watermark.fits(picture.size):
+        marked = watermark.available()
+        absent += [] if marked else ["invisible-watermark"]
+    if absent:
         tell_once(f"{', '.join(absent)} not installed: edited files say how they were made in plain metadata, without "
-                  f"the watermark or the signed manifest that needs it. {INSTALL}")  # fmt: skip
+                  f"the signed manifest or the watermark that needs it. {INSTALL}")  # fmt: skip
     picture = watermark.embed(picture) if marked else picture
     content = with_metadata(picture, format, made, quality)
     if not signs:

@@ -163,19 +163,14 @@ def c2pa_claims(content: bytes, format: str, sidecar: bytes | None) -> dict[str,
 
     try:
         said = manifest.read(content, manifest.MIME[format], sidecar)
-    except c2pa.C2paError as error:
-        if isinstance(error, c2pa.C2paError.NotSupported):  # of the format: no manifest can be in a BMP
-            return {}
-        text = first_line(error)
-        elsewhere = text.startswith("Remote:")
-        return {"c2pa_error": _text(f"it lies elsewhere, and nothing is fetched: {text}" if elsewhere else text)}
-    except ValueError as error:  # what it returned is no JSON, or no UTF-8
-        return {"c2pa_error": _text(first_line(error))}
-    if said is None:
+        return {} if said is None else {"manifests": chain(said)}
+    except c2pa.C2paError.NotSupported:  # of the format: no manifest can be in a BMP
         return {}
-    try:
-        return {"manifests": chain(said)}
-    except (KeyError, TypeError, AttributeError, ValueError):  # a manifest may hold anything
+    except c2pa.C2paError as error:
+        text = first_line(error)
+        elsewhere = "it lies elsewhere, and nothing is fetched: " if text.startswith("Remote:") else ""
+        return {"c2pa_error": _text(elsewhere + text)}
+    except manifest.NO_MANIFEST:
         return {"c2pa_error": "its manifest does not say what a manifest should"}
 
 
@@ -260,6 +255,6 @@ def watermark_claims(content: bytes) -> dict[str, Any]:
         return {"problem": str(error).removeprefix("the given bytes: ")}
     if not watermark.fits(picture.size):
         return {"watermark_note": "too small to carry one"}
-    if missing("imwatermark"):
+    if not watermark.available():
         return {"watermark_note": f"not looked for without invisible-watermark: {INSTALL}"}
     return {"watermark": watermark.found(picture)}

@@ -23,6 +23,9 @@ MIME = {
 HOLDS_MANIFEST = ("PNG", "JPEG", "WEBP", "TIFF", "GIF")  # in a BMP there is no place for one
 UNTRUSTED = "signingCredential.untrusted"  # nobody's list of trusted authorities is asked
 
+# What reading one may raise that says other things than a manifest should: it may hold anything
+NO_MANIFEST = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+
 # What of a source's own history goes on with the edited picture: what was done, by whom, and what may be done with it.
 # The rest (thumbnails, camera, place, what we do not know) is redacted: it may show what was edited away.
 KEPT = (
@@ -131,9 +134,9 @@ def read_history(content: bytes) -> History | None:
     mime = mime_of(content)
     try:
         said = None if mime is None else read(content, mime)
-    except c2pa.C2paError:
+        return None if said is None or mime is None else History(content, mime, list(redactions(said)))
+    except (c2pa.C2paError, *NO_MANIFEST):
         return None
-    return None if said is None or mime is None else History(content, mime, list(redactions(said)))
 
 
 def redactions(said: dict[str, Any]) -> Iterator[str]:

@@ -110,10 +110,16 @@ def details(signed: Signed) -> list[str]:
         ours = {name: action[f"uip2p.{name}"] for name in PARAMETERS if f"uip2p.{name}" in action}
         if ours:
             when = f", {action['when']}" if action.get("when") else ""
-            lines.append(", ".join(f"{key.replace('_', ' ')} {value}" for key, value in ours.items()) + when)
+            told = (f"{key.replace('_', ' ')} {quoted(value)}" for key, value in ours.items())
+            lines.append(", ".join(told) + when)
     if signed.redacted:
         lines.append(f"{signed.redacted} private parts of the history before were removed, which C2PA allows")
     return lines
+
+
+def quoted(value: object) -> str:
+    """A text of several words in quotation marks; the rest as it is."""
+    return f"'{value}'" if isinstance(value, str) and " " in value else str(value)
 
 
 def source_type(uri: str) -> str:

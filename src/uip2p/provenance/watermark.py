@@ -1,7 +1,7 @@
 """An invisible watermark: 61 fixed bits in the colours, the same in every picture, so that it names nobody.
 
-The method is dwtDct of the package invisible-watermark, which diffusers' SDXL pipelines use. Its other method rivaGan
-loads pickled weights and is never used here.
+The method is dwtDctSvd of the package invisible-watermark, with one fault of it put
+right: see `embed`. Its other method rivaGan loads pickled weights and is never used here.
 """
 
 from __future__ import annotations
@@ -22,6 +22,17 @@ LEAST_PIXELS = 256 * 256  # of the package: smaller pictures have too few blocks
 def fits(size: tuple[int, int]) -> bool:
     """Whether a picture of (width, height) is large enough to carry it."""
     return math.prod(size) >= LEAST_PIXELS and min(size) >= 64
+
+
+def available() -> bool:
+    """Whether the package is there and loads: on a server without a screen OpenCV may lack its libraries."""
+    try:
+        import cv2
+        import imwatermark
+        import pywt
+    except ImportError:
+        return False
+    return all((cv2, imwatermark, pywt))
 
 
 def embed(picture: Image.Image) -> Image.Image:
