@@ -11,6 +11,7 @@ import tiny
 from PIL import Image
 
 from uip2p.cli import main
+from uip2p.editing.attention import sheet
 from uip2p.editing.batch import DONE_FILE
 from uip2p.editing.editor import Editor
 from uip2p.images import load_image
@@ -67,6 +68,22 @@ def test_all_turns_are_read_before_the_first_is_run(run, picture, closed_folder,
     assert not list(tmp_path.glob("out*"))
 
 
+def test_where_each_turn_looked_is_shown(run, picture, tiny_folder, tmp_path):
+    (tmp_path / "turns.txt").write_text("add a dog\nmake the dog red\n")
+    out, looked = tmp_path / "out.png", tmp_path / "looked.png"
+    assert run(picture, "--turns", tmp_path / "turns.txt", "-o", out, "--attention", looked)[0] == 0
+    editor = Editor.from_pretrained(tiny_folder, device="cpu")
+    source = load_image(picture)
+    (first,) = editor.edit(source, "add a dog", attention=True)
+    (second,) = editor.edit(first.image, "make the dog red", attention=True)
+    assert np.array_equal(load_image(tmp_path / "looked-1.png"), sheet(source, first.image, first.attention))
+    assert np.array_equal(load_image(tmp_path / "looked-2.png"), sheet(first.image, second.image, second.attention))
+    assert np.array_equal(load_image(out), second.image) and not looked.exists()
+    code, stdout, _ = run(picture, "add a dog", "-o", out, "--attention", looked, "--json")
+    assert code == 0 and "attention" not in json.loads(stdout)["turns"][0]
+    assert looked.read_bytes() == (tmp_path / "looked-1.png").read_bytes()
+
+
 def test_the_input_is_never_overwritten(run, picture, tmp_path):
     before = picture.read_bytes()
     (tmp_path / "link.png").symlink_to(picture)
@@ -85,6 +102,10 @@ def test_the_input_is_never_overwritten(run, picture, tmp_path):
         (["in.png", "--records", "x"], "--records edits a folder"),
         (["in.png", "--turns", "missing.txt"], "missing.txt: cannot be read"),
         (["--records", "missing.jsonl"], "missing.jsonl: cannot be read"),
+        (["--records", "x", "--attention", "a.png"], "--attention is for one picture"),
+        (["in.png", "add a dog", "--attention", "a.txt"], "a.txt: we do not write '.txt' pictures"),
+        (["in.png", "add a dog", "--attention", "out.png"], "out.png: this is the name of another result"),
+        (["in.png", "add a dog", "--attention", "in.png"], "in.png: this is the picture to edit"),
         (["missing.png", "add a dog"], "missing.png: there is no such file"),
         (["--records", "x", "--batch-size", "0"], "--batch-size is 0"),
     ],

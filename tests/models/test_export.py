@@ -95,6 +95,11 @@ def test_onnx_takes_nothing_that_is_for_torch(onnx):
             Editor.from_pretrained(onnx, device="cpu", **options)
 
 
+def test_where_onnx_looks_cannot_be_read(onnx):
+    with pytest.raises(UserError, match="an ONNX or OpenVINO model has no layers to look into"):
+        Editor.from_pretrained(onnx, device="cpu").edit(PICTURE, "make the car blue", attention=True)
+
+
 def test_what_cannot_be_exported_is_said(model, tmp_path, capsys):
     build_xl_pipeline().save_pretrained(tmp_path / "xl")
     for name, form, out, says in (

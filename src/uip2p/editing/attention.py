@@ -120,10 +120,12 @@ def overlay(picture: Image.Image, word_map: WordMap) -> Image.Image:
 
 
 def sheet(before: Image.Image, after: Image.Image, maps: Sequence[WordMap]) -> Image.Image:
-    """A contact sheet: the result, and an overlay of the picture before for each word, the word under it."""
+    """A contact sheet: the result, and an overlay of the picture before for each word, under it the word and the most
+    that it has of a position's weight: the heat does not tell, as each word's is in its own range."""
     before, after = fit(before), fit(after)
     cells = [after, *(overlay(before, one) for one in maps)]
-    return grid([np.asarray(cell) for cell in cells], min(len(cells), 5), ["result", *(one.word for one in maps)])
+    labels = ["result", *(f"{one.word} · {one.map.max():.1%}" for one in maps)]
+    return grid([np.asarray(cell) for cell in cells], min(len(cells), 5), labels)
 
 
 def fit(picture: Image.Image) -> Image.Image:

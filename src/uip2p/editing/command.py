@@ -115,8 +115,9 @@ def run_picture(args: argparse.Namespace, options: dict[str, Any], writer: Write
     between = of_turns(out, turns) if args.turns is not None else []
     undone, looked = (of_each(args, turns, name) for name in ("save_reverse", "attention"))
     for option, paths, others in (("--save-reverse", undone, []), ("--attention", looked, undone)):
-        if shared := {out, *between, *others} & set(paths):
-            raise UserError(f"{option} {shared.pop()}: this is the name of another result. Give another.")
+        taken = {path.resolve() for path in (out, *between, *others)}
+        if shared := [path for path in paths if path.resolve() in taken]:
+            raise UserError(f"{option} {shared[0]}: this is the name of another result. Give another.")
     for path in (out, *between, *undone, *looked):
         if path.exists() and Path(args.picture).exists() and path.samefile(args.picture):
             raise UserError(f"{path}: this is the picture to edit. Give the result another name.")
