@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,37 @@ EVERY = 3.0  # seconds between two looks
 SMOOTHING = 10  # percent, before anyone moves the slider
 Changes = dict[Any, Any]  # component → its new value, or what of it is new
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-GONE: dict[str, Any] = {"found": [], "overview": "", "names": [], "version": -1, "grids": 0}  # of a run that vanished
+# What is remembered of a run that vanished: nothing that a run could be like.
+GONE: dict[str, Any] = {"overview": "", "names": [], "version": -1, "grids": 0}
 NO_ROOT = (
     "There is no folder of training runs here. Start with `uip2p ui --runs DIR`, where DIR is what `uip2p train` wrote "
     "to (`runs` by default), to see how a training goes."
 )
+
+
+# A look may be on its way while the page changes to another run: what it brings is then none of the choices that there
+# are now, which Gradio would answer with an error on the page. All of it is checked where it is used.
+
+
+class Picker(gr.Dropdown):
+    is_template = True
+
+    def preprocess(self, payload: Any) -> str | None:
+        return payload if isinstance(payload, str) else None
+
+
+class Curves(gr.CheckboxGroup):
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:
+        return [name for name in payload if isinstance(name, str)] if isinstance(payload, list) else []
+
+
+class Position(gr.Slider):
+    is_template = True
+
+    def preprocess(self, payload: Any) -> int:
+        return int(payload) if isinstance(payload, int | float) and math.isfinite(payload) else 1
 
 
 def browse(root: Path | None) -> None:
@@ -31,7 +58,7 @@ def browse(root: Path | None) -> None:
     browser = Browser(root)
     gr.HTML(page.style())
     with gr.Row():
-        picker = gr.Dropdown(
+        picker = Picker(
             browser.names(), value=None, label="Training run (the latest first)", scale=4, min_width=260,
             elem_id="run-picker",
         )  # fmt: skip
@@ -40,16 +67,14 @@ def browse(root: Path | None) -> None:
     with gr.Column(visible=False) as details:
         command = gr.HTML(js_on_load=page.COPY)
         gr.Markdown("### Losses and what else was measured")
-        chosen = gr.CheckboxGroup([], label="Curves", elem_id="run-curves")
-        with gr.Row(elem_id="run-axes"):
-            smoothing = gr.Slider(
-                0, 50, SMOOTHING, step=1, scale=2, min_width=260,
-                label="Smoothing: each point is the mean of this percent of the curve",
-            )  # fmt: skip
-            logarithmic = gr.Checkbox(False, label="Logarithmic scale", min_width=180)
+        chosen = Curves([], label="Curves", elem_id="run-curves")
+        smoothing = gr.Slider(
+            0, 50, SMOOTHING, step=1, label="Smoothing: each point is the mean of this percent of the curve"
+        )
+        logarithmic = gr.Checkbox(False, label="Logarithmic scale")
         curves = gr.HTML()
         gr.Markdown("### Sample grids")
-        number = gr.Slider(1, 2, 1, step=1, label="Sample grid, from the first to the newest", visible=False)
+        number = Position(1, 2, 1, step=1, label="Sample grid, from the first to the newest", visible=False)
         grid = gr.HTML()
         config = gr.HTML()
     memory = gr.State({})  # of what the page shows: by it, a look that finds nothing new sends nothing
@@ -63,7 +88,7 @@ def browse(root: Path | None) -> None:
         """Another run: everything anew."""
         view = browser.view(name)
         if view is None:
-            known = {} if name is None else GONE | {"found": browser.names()}
+            known = {} if name is None else GONE | {"found": browser.names(), "name": name}
             return {**gone(name), memory: known}
         names = view.first_names
         return {
@@ -86,7 +111,7 @@ def browse(root: Path | None) -> None:
 
     def turned(name: str | None, at: int) -> Any:
         view = browser.view(name)
-        return gr.skip() if view is None else browser.sample(view, int(at))
+        return gr.skip() if view is None else browser.sample(view, at)
 
     def looked(
         name: str | None, names: list[str], share: float, log: bool, at: int, known: dict[str, Any], anew: bool = False
@@ -95,18 +120,20 @@ def browse(root: Path | None) -> None:
         found = browser.names(anew)
         if name is None or not known:
             return opened() if found else {memory: known}
+        if name != known["name"]:  # on its way while another run was chosen; twice in a row, that choice was lost
+            return shown(name) if name == known.get("other") else {memory: known | {"other": name}}
         listed = {} if found == known["found"] else {picker: gr.update(choices=[*found, *({name} - {*found})])}
         view = browser.view(name)
         if view is None:
             told = known["overview"] == GONE["overview"]
-            return {**listed, **({} if told else gone(name)), memory: GONE | {"found": found}}
+            return {**listed, **({} if told else gone(name)), memory: GONE | {"found": found, "name": name}}
         now = _remembered(browser, view)
         changes: Changes = {**listed, memory: now}
         if now["overview"] != known["overview"]:
             changes |= state(view) | {details: gr.update(visible=True)}
         if now["names"] != known["names"]:
-            changes[chosen] = gr.update(choices=_choices(view), value=names or view.first_names)
-            names = names or view.first_names
+            names = names if known["names"] else view.first_names
+            changes[chosen] = gr.update(choices=_choices(view), value=names)
         if now["version"] != known["version"]:
             changes[curves] = browser.curves(view, names, share, log)
         if now["grids"] != known["grids"]:
@@ -123,7 +150,7 @@ def browse(root: Path | None) -> None:
     looking = [*settings, number, memory]
     assert Context.root_block is not None, "browse belongs inside `with gr.Blocks()`"
     Context.root_block.load(opened, None, everything, **QUIET)
-    picker.input(shown, picker, everything, **QUIET)
+    picker.input(shown, picker, everything, **{**QUIET, "show_progress": "minimal"})
     for control in (chosen, smoothing, logarithmic):
         control.input(drawn, settings, curves, trigger_mode="always_last", **QUIET)
     number.input(turned, [picker, number], grid, trigger_mode="always_last", **QUIET)
@@ -150,6 +177,6 @@ def _slider(view: View, follow: bool) -> Any:
 
 def _remembered(browser: Browser, view: View) -> dict[str, Any]:
     return {
-        "found": browser.names(), "overview": browser.overview(view), "names": view.names, "version": view.version,
-        "grids": len(view.grids),
+        "name": view.name, "found": browser.names(), "overview": browser.overview(view), "names": view.names,
+        "version": view.version, "grids": len(view.grids),
     }  # fmt: skip
