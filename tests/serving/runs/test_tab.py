@@ -62,8 +62,8 @@ def test_a_run_is_looked_at_while_it_goes_on(chromium, runs, tmp_path, monkeypat
     from uip2p.serving.runs import browser as runs_browser
     from uip2p.serving.runs import tab
 
-    monkeypatch.setattr(tab, "EVERY", 0.5)
-    monkeypatch.setattr(runs_browser, "FRESH", 0.5)
+    monkeypatch.setattr(tab, "EVERY", 0.3)
+    monkeypatch.setattr(runs_browser, "FRESH", 0.3)
     root = shutil.copytree(runs, tmp_path / "runs")
     (tmp_path / "secret.png").write_bytes((root / "toy/done/samples/000000016.png").read_bytes())
     with served(root) as address:

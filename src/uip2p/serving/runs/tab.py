@@ -150,7 +150,7 @@ def browse(root: Path | None) -> None:
     looking = [*settings, number, memory]
     assert Context.root_block is not None, "browse belongs inside `with gr.Blocks()`"
     Context.root_block.load(opened, None, everything, **QUIET)
-    picker.input(shown, picker, everything, **{**QUIET, "show_progress": "minimal"})
+    picker.input(shown, picker, everything, **{**QUIET, "show_progress": "minimal"}, show_progress_on=overview)
     for control in (chosen, smoothing, logarithmic):
         control.input(drawn, settings, curves, trigger_mode="always_last", **QUIET)
     number.input(turned, [picker, number], grid, trigger_mode="always_last", **QUIET)
