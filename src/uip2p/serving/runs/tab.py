@@ -16,38 +16,17 @@ from uip2p.serving.runs.browser import Browser, View
 EVERY = 3.0  # seconds between two looks
 SMOOTHING = 10  # percent, before anyone moves the slider
 Changes = dict[Any, Any]  # component → its new value, or what of it is new
-QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+# Without Gradio's own check of what is sent (preprocess): a look may be on its way while the page changes to another
+# run, and then names what is no choice any more, which Gradio would answer with an error on the page. We check it.
+QUIET: dict[str, Any] = {
+    "queue": False, "show_progress": "hidden", "api_visibility": "private", "preprocess": False,
+}  # fmt: skip
 # What is remembered of a run that vanished: nothing that a run could be like.
 GONE: dict[str, Any] = {"overview": "", "names": [], "version": -1, "grids": 0}
 NO_ROOT = (
     "There is no folder of training runs here. Start with `uip2p ui --runs DIR`, where DIR is what `uip2p train` wrote "
     "to (`runs` by default), to see how a training goes."
 )
-
-
-# A look may be on its way while the page changes to another run: what it brings is then none of the choices that there
-# are now, which Gradio would answer with an error on the page. All of it is checked where it is used.
-
-
-class Picker(gr.Dropdown):
-    is_template = True
-
-    def preprocess(self, payload: Any) -> str | None:
-        return payload if isinstance(payload, str) else None
-
-
-class Curves(gr.CheckboxGroup):
-    is_template = True
-
-    def preprocess(self, payload: Any) -> Any:
-        return [name for name in payload if isinstance(name, str)] if isinstance(payload, list) else []
-
-
-class Position(gr.Slider):
-    is_template = True
-
-    def preprocess(self, payload: Any) -> int:
-        return int(payload) if isinstance(payload, int | float) and math.isfinite(payload) else 1
 
 
 def browse(root: Path | None) -> None:
@@ -58,7 +37,7 @@ def browse(root: Path | None) -> None:
     browser = Browser(root)
     gr.HTML(page.style())
     with gr.Row():
-        picker = Picker(
+        picker = gr.Dropdown(
             browser.names(), value=None, label="Training run (the latest first)", scale=4, min_width=260,
             elem_id="run-picker",
         )  # fmt: skip
@@ -67,14 +46,14 @@ def browse(root: Path | None) -> None:
     with gr.Column(visible=False) as details:
         command = gr.HTML(js_on_load=page.COPY)
         gr.Markdown("### Losses and what else was measured")
-        chosen = Curves([], label="Curves", elem_id="run-curves")
+        chosen = gr.CheckboxGroup([], label="Curves", elem_id="run-curves")
         smoothing = gr.Slider(
             0, 50, SMOOTHING, step=1, label="Smoothing: each point is the mean of this percent of the curve"
         )
         logarithmic = gr.Checkbox(False, label="Logarithmic scale")
         curves = gr.HTML()
         gr.Markdown("### Sample grids")
-        number = Position(1, 2, 1, step=1, label="Sample grid, from the first to the newest", visible=False)
+        number = gr.Slider(1, 2, 1, step=1, label="Sample grid, from the first to the newest", visible=False)
         grid = gr.HTML()
         config = gr.HTML()
     memory = gr.State({})  # of what the page shows: by it, a look that finds nothing new sends nothing
@@ -84,8 +63,9 @@ def browse(root: Path | None) -> None:
         first = names[0] if names else None
         return {picker: gr.update(choices=names, value=first), **shown(first)}
 
-    def shown(name: str | None) -> Changes:
+    def shown(name: Any) -> Changes:
         """Another run: everything anew."""
+        name = _name(name)
         view = browser.view(name)
         if view is None:
             known = {} if name is None else GONE | {"found": browser.names(), "name": name}
@@ -105,18 +85,19 @@ def browse(root: Path | None) -> None:
     def state(view: View) -> Changes:
         return {overview: browser.overview(view), command: browser.resume(view)}
 
-    def drawn(name: str | None, names: list[str], share: float, log: bool) -> Any:
-        view = browser.view(name)
-        return gr.skip() if view is None else browser.curves(view, names, share, log)
+    def drawn(name: Any, names: Any, share: Any, log: Any) -> Any:
+        view = browser.view(_name(name))
+        return gr.skip() if view is None else browser.curves(view, _names(names), _number(share, 0, 50), bool(log))
 
-    def turned(name: str | None, at: int) -> Any:
-        view = browser.view(name)
-        return gr.skip() if view is None else browser.sample(view, at)
+    def turned(name: Any, at: Any) -> Any:
+        view = browser.view(_name(name))
+        return gr.skip() if view is None else browser.sample(view, int(_number(at, 1, len(view.grids))))
 
     def looked(
-        name: str | None, names: list[str], share: float, log: bool, at: int, known: dict[str, Any], anew: bool = False
+        name: Any, names: Any, share: Any, log: Any, at: Any, known: dict[str, Any], anew: bool = False
     ) -> Changes:
         """What is new of the run that is looked at. What the person chose stays, and a slider at its end follows."""
+        name, names = _name(name), _names(names)
         found = browser.names(anew)
         if name is None or not known:
             return opened() if found else {memory: known}
@@ -135,9 +116,9 @@ def browse(root: Path | None) -> None:
             names = names if known["names"] else view.first_names
             changes[chosen] = gr.update(choices=_choices(view), value=names)
         if now["version"] != known["version"]:
-            changes[curves] = browser.curves(view, names, share, log)
+            changes[curves] = browser.curves(view, names, _number(share, 0, 50), bool(log))
         if now["grids"] != known["grids"]:
-            follow = at >= known["grids"]
+            follow = _number(at, 1, len(view.grids)) >= known["grids"]
             changes[number] = _slider(view, follow)
             if follow:
                 changes[grid] = browser.sample(view, len(view.grids))
@@ -163,6 +144,18 @@ def _anew(looked: Callable[..., Changes]) -> Callable[..., Changes]:
         return looked(name, names, share, log, at, known, True)
 
     return again
+
+
+def _name(sent: Any) -> str | None:
+    return sent if isinstance(sent, str) else None
+
+
+def _names(sent: Any) -> list[str]:
+    return [name for name in sent if isinstance(name, str)] if isinstance(sent, list) else []
+
+
+def _number(sent: Any, low: float, high: float) -> float:
+    return float(min(max(sent, low), high)) if isinstance(sent, int | float) and math.isfinite(sent) else float(low)
 
 
 def _choices(view: View) -> list[tuple[str, str]]:
