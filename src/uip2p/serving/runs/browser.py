@@ -35,10 +35,10 @@ class View:
 
     @property
     def first_names(self) -> list[str]:
-        """The curves that are drawn before anyone chooses: the losses that are not zero throughout, at most six."""
+        """The curves that are drawn before anyone chooses: the losses that are not zero throughout, and the copies."""
         losses = [name for name in self.names if name in words.LOSSES]
         used = [name for name in losses if self.log.training.curve(name)[1].any()]
-        return (used or losses or self.names)[:6]
+        return [*(used or losses or self.names)[:5], *(name for name in self.names if name == "copy_rate")]
 
 
 class Browser:
@@ -100,10 +100,7 @@ class Browser:
         return page.sample(view.grids, number, rows, look, columns, words.no_grids(view.config))
 
     def resume(self, view: View) -> str:
-        """The command; or a sentence where it cannot be told."""
+        """The command that goes on with it; nothing for a run that is over."""
         if view.progress.state == "finished":
             return ""
-        if view.fault:
-            return "Not known: the run's config.json cannot be read."
-        command = resume_command(view.folder, self.root, view.config)
-        return command or "Run the command that began it once more: its recipe is none that ships with uip2p."
+        return page.resume(None if view.fault else resume_command(view.folder, self.root, view.config))

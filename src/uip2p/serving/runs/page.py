@@ -22,8 +22,8 @@ EXACT = 1_000_000  # pixels up to which a grid is sent as it is
 SIDE = 2400  # of a larger one, its longer side in the page
 
 WHAT_TO_DO = (
-    "Stop it with Ctrl-C: more steps of the same kind seldom help. Then begin again in another folder, with more "
-    "weight on the words (loss.direction, loss.similarity) or less on staying the same (loss.reconstruction, "
+    "More steps of the same kind seldom help: if it still trains, stop it (Ctrl-C). Begin again in another folder, "
+    "with more weight on the words (loss.direction, loss.similarity) or less on staying the same (loss.reconstruction, "
     "loss.prior)."
 )
 
@@ -98,7 +98,7 @@ def copies(copying: Copying) -> str:
     seen = (
         f"After {copying.images:,} images, {copying.rate:.0%} of the edits are copies of their input{held} (CLIP "
         f"cannot tell them apart: cosine over 0.98). An edit changes a pixel by {copying.change:.1%} of its range on "
-        f"average. The CLIP direction is {copying.direction:.2f}: 1 is exactly as the words change, 0 is not at all."
+        f"average. The CLIP direction is {_signed(copying.direction)}: 1 is just as the words change, 0 not at all."
     )
     if copying.alarmed:
         return notice("wrong", "this run only copies its input", seen, escape(WHAT_TO_DO), _quoted(copying.sentence))
@@ -111,6 +111,10 @@ def copies(copying: Copying) -> str:
         return notice("note", "most of the edits are still copies of their input", seen,
                       "The alarm is raised at over 90 % copies with a CLIP direction under 0.1.")  # fmt: skip
     return notice("good", "the edits are no mere copies of their input", seen)
+
+
+def _signed(number: float) -> str:
+    return f"{number:.2f}".replace("-0.00", "0.00").replace("-", "−")
 
 
 def _quoted(sentence: str) -> str:
@@ -198,6 +202,35 @@ def sample(
 def _smaller(picture: Image.Image) -> Image.Image:
     picture.thumbnail((SIDE, SIDE))
     return picture
+
+
+# Copies the command by the clipboard where the browser allows it, else selects it. The page may draw the button anew.
+COPY = """
+element.addEventListener("click", async (event) => {
+  const button = event.target.closest("button.copy");
+  if (!button) return;
+  const line = element.querySelector("pre");
+  try {
+    await navigator.clipboard.writeText(line.textContent);
+    button.textContent = "Copied";
+  } catch {
+    getSelection().selectAllChildren(line);
+    button.textContent = "Selected: press Ctrl-C";
+  }
+});
+"""
+
+
+def resume(command: str | None) -> str:
+    """The command that goes on with a run, to be copied. None: it is not known."""
+    if command is None:
+        text = "To go on with it, run the command that began it once more: its recipe is none that ships with uip2p."
+        return f'<div class="runs"><p>{text}</p></div>'
+    return (
+        '<div class="runs"><div class="command"><h3 id="run-resume">To go on with it</h3>'
+        '<button type="button" class="copy">Copy</button></div>'
+        f'<pre tabindex="0" aria-labelledby="run-resume">{escape(command)}</pre></div>'
+    )
 
 
 def settings(config: Config, fault: str) -> str:
