@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from uip2p.editing.options import add_model, add_place, load
 from uip2p.errors import UserError
+from uip2p.provenance import options as provenance
 
 if TYPE_CHECKING:
-    from uip2p.editing.editor import Editor
+    from uip2p.provenance.writer import Writer
 
 EXAMPLES = """
 examples:
@@ -33,9 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="result; a folder with --records")
     parser.add_argument("--turns", metavar="FILE", help="instructions, one a line, each on the result before it")
     parser.add_argument("--records", metavar="FILE", help="a metadata.jsonl: edit every row's picture")
-    parser.add_argument("--model", default="mini", help='"mini" (shipped), a folder, a hub id or a .safetensors file '
-                        "(default: mini)")  # fmt: skip
-    parser.add_argument("--lora", metavar="FILE", help="merge this LoRA into the model: a file, its folder or a hub id")
+    add_model(parser)
     parser.add_argument("--seed", type=int, default=0, help="another seed, another try (default: 0)")
     parser.add_argument("--steps", type=int, help="denoising steps (default: the model's)")
     parser.add_argument("--guidance", type=float, help="how strongly to follow the instruction (default: the model's)")
@@ -44,17 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=8, help="pictures at a time with --records (default: 8)")
     parser.add_argument("--attention", metavar="FILE", help="a contact sheet: the result, and where each word looked")
     parser.add_argument("--no-residual", action="store_true", help="do not bring a large picture's own detail back")
-    place = parser.add_argument_group("memory and time", "what fits a small device; see benchmarks/edit_memory.py")
-    place.add_argument("--device", help="cpu, cuda or mps (default: the best there is)")
-    place.add_argument("--dtype", choices=("fp32", "fp16", "bf16"), default="fp32", help="precision (default: fp32)")
-    place.add_argument("--offload", choices=("model", "sequential"), default="", help="wait on the CPU: a network at "
-                       "a time goes to the GPU, or a layer at a time, the least memory and the slowest")  # fmt: skip
-    place.add_argument("--attention-slicing", action="store_true", help="half of the heads at a time")
-    place.add_argument("--vae-tiling", action="store_true", help="decode in tiles; colours differ slightly")
-    place.add_argument("--vae-slicing", action="store_true", help="decode the pictures of a batch one by one")
-    place.add_argument("--tiny-decoder", metavar="MODEL", help="decode drafts by an AutoencoderTiny, such as tiny-sd")
-    place.add_argument("--runtime", choices=("onnxruntime", "openvino"), help="of an ONNX folder (default: the first)")
-    place.add_argument("--compile", action="store_true", help="torch.compile: minutes first, for many pictures")
+    add_place(parser)
     check = parser.add_argument_group("check", "undo each edit by its reverse instruction, and see what comes back")
     check.add_argument("--check", action="store_true", help="say how reversible each edit is, and if it likely failed")
     check.add_argument("--best-of", type=int, default=1, metavar="N", help="check the seeds SEED to SEED+N−1, keep one")
@@ -63,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--edited-caption", metavar="TEXT", help="of the result (default: worked out by the grammar)")
     check.add_argument("--clip", help="CLIPModel folder or hub id (default: the shipped one, for a shipped model)")
     check.add_argument("--save-reverse", metavar="FILE", help="keep the picture that the reverse brings back")
+    provenance.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print what was done as one JSON object")
 
 
@@ -81,24 +72,13 @@ def run(args: argparse.Namespace) -> None:
             raise UserError("--records edits a folder: leave out PICTURE, INSTRUCTION and --turns.")
         if args.attention is not None:
             raise UserError("--attention is for one picture: leave it out with --records.")
-        run_records(args, options)
+        run_records(args, options, provenance.from_args(args))
         return
     if args.picture is None:
         raise UserError('what to edit? Give PICTURE "INSTRUCTION", or --records FILE. See uip2p edit --help.')
     if (args.instruction is None) == (args.turns is None):
         raise UserError('give either an INSTRUCTION, such as "make the car blue", or --turns FILE.')
-    run_picture(args, options)
-
-
-def load(args: argparse.Namespace) -> Editor:
-    """The editor that --model and what goes with it name."""
-    from uip2p.editing.editor import Editor
-
-    return Editor.from_pretrained(
-        args.model, args.device, args.dtype, lora=args.lora, tiny_decoder=args.tiny_decoder, offload=args.offload,
-        attention_slicing=args.attention_slicing, vae_tiling=args.vae_tiling, vae_slicing=args.vae_slicing,
-        compile=args.compile, runtime=args.runtime,
-    )  # fmt: skip
+    run_picture(args, options, provenance.from_args(args))
 
 
 def check_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -121,13 +101,14 @@ def check_options(args: argparse.Namespace) -> dict[str, Any]:
     return {"check": True, "best_of": args.best_of, "clip": args.clip} if checked else {}
 
 
-def run_picture(args: argparse.Namespace, options: dict[str, Any]) -> None:
+def run_picture(args: argparse.Namespace, options: dict[str, Any], writer: Writer) -> None:
     """One picture, one turn or several. All that can be wrong is found before the model is loaded."""
     from uip2p.editing.attention import sheet
     from uip2p.editing.batch import asdict_without_image
     from uip2p.editing.instructions import check_instruction
     from uip2p.editing.reversibility import Words, check_words, load_encoder
     from uip2p.images import check_writable, load_image, save_image
+    from uip2p.provenance.writer import model_name
 
     turns = [args.instruction] if args.turns is None else read_turns(Path(args.turns))
     out = check_writable(args.out)
@@ -151,33 +132,38 @@ def run_picture(args: argparse.Namespace, options: dict[str, Any]) -> None:
         load_encoder(args.clip, editor)
 
     done = []
+    model, source = model_name(editor), Path(args.picture)
     for turn, instruction in enumerate(turns):
         edited = editor.edit(picture, instruction, attention=bool(looked), **options, **words)[0]
         if looked:
             save_image(sheet(picture, edited.image, edited.attention), looked[turn])
-        picture = edited.image
+        picture, made = edited.image, writer.made(edited, model)
+        if turn == len(turns) - 1:
+            writer.save(picture, out, made, source)
         if between:
-            save_image(picture, between[turn])
+            source = writer.save(picture, between[turn], made, source)
         if edited.check and undone:
-            save_image(edited.check.reversed, undone[turn])
+            back = writer.made(edited, model, edited.check.reverse_instruction)
+            writer.save(edited.check.reversed, undone[turn], back)
         if edited.check and words["caption"]:
             words["caption"] = edited.check.edited_caption  # what the next turn starts from
         done.append({"out": str(between[turn] if between else out), **asdict_without_image(edited)})
         if not args.json:
             print(describe(done[-1], picture.size))
-    save_image(picture, out)
 
     if args.json:
         about = {"picture": args.picture, "out": str(out), "model": args.model, "size": list(picture.size)}
         print(json.dumps({**about, "turns": done}, ensure_ascii=False))
 
 
-def run_records(args: argparse.Namespace, options: dict[str, Any]) -> None:
+def run_records(args: argparse.Namespace, options: dict[str, Any], writer: Writer) -> None:
     from uip2p.editing.batch import edit_records, read_rows
 
     read_rows(Path(args.records), bool(options.get("check")))  # before the model is loaded
     editor = load(args)
-    summary = edit_records(editor, args.records, args.out, batch_size=args.batch_size, quiet=args.json, **options)
+    summary = edit_records(
+        editor, args.records, args.out, batch_size=args.batch_size, quiet=args.json, writer=writer, **options
+    )
     if args.json:
         about = {"records": args.records, "out": args.out, "model": args.model}
         counts = {"edited": summary.edited, "skipped": summary.skipped, "failed": summary.failed}

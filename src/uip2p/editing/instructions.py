@@ -9,6 +9,14 @@ from uip2p.errors import UserError
 from uip2p.models.parts import Parts
 
 
+class UnknownWord(UserError):
+    """A word outside a closed vocabulary. word: as it was read. near: known words that look like it, nearest first."""
+
+    def __init__(self, message: str, word: str, near: list[str]):
+        super().__init__(message)
+        self.word, self.near = word, near
+
+
 def check_instruction(instruction: str, parts: Parts) -> str:
     """The instruction as the model reads it. UserError: empty, too long, or a word outside a closed vocabulary."""
     if not isinstance(instruction, str):
@@ -36,9 +44,8 @@ def _in_vocabulary(text: str, vocabulary: tuple[str, ...], name: str) -> str:
         if word not in known:
             near = difflib.get_close_matches(word, vocabulary, n=3, cutoff=0.6)
             hint = f"Did you mean {_either(near)}?" if near else "Its words are listed in its uip2p.json."
-            raise UserError(
-                f"'{word}' is not a word that the model '{name}' knows (it knows {len(known)}). {hint}"
-            )
+            text = f"'{word}' is not a word that the model '{name}' knows (it knows {len(known)}). {hint}"
+            raise UnknownWord(text, word, near)
     return text
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import socket
 import sqlite3
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from uip2p.errors import UserError
 from uip2p.people import page
 from uip2p.people.answers import RATER, Answers, fault
 from uip2p.people.study import QUESTIONS, Item, Study
+from uip2p.serving.ports import address, listen, run
 
 
 class Stranger(Exception):
@@ -84,16 +82,10 @@ def _readable(choices: Any) -> bool:
 def serve(study: Study, folder: Path, answers: Answers, host: str, port: int) -> None:
     """Serves until SIGTERM or Ctrl-C, then lets open requests end. UserError: the port is taken, no
     such host, or no Gradio."""
-    try:
-        listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-        raise UserError(f"--host {host} --port {port}: cannot listen there ({why}). Take another.") from None
-    with listening:
-        from uip2p.people import application  # takes seconds to import, and nothing else here needs it
+    with listen(host, port) as listening:
+        from uip2p.people.application import application  # takes seconds to import, and nothing else here needs it
 
-        app = application.application(Page(study, answers), folder)
-        shown = f"[{host}]" if ":" in host else host
-        print(f"http://{shown}:{listening.getsockname()[1]} asks {len(study.items)} items. Ctrl-C stops.", flush=True)
-        application.run(app, listening)
+        app = application(Page(study, answers), folder)
+        print(f"{address(host, listening)} asks {len(study.items)} items. Ctrl-C stops.", flush=True)
+        run(app, listening)
     print(f"Stopped. The answers are in {answers.path}.", flush=True)

@@ -62,8 +62,8 @@ def test_a_run_is_looked_at_while_it_goes_on(chromium, runs, tmp_path, monkeypat
     from uip2p.serving.runs import browser as runs_browser
     from uip2p.serving.runs import tab
 
-    monkeypatch.setattr(tab, "EVERY", 0.5)
-    monkeypatch.setattr(runs_browser, "FRESH", 0.5)
+    monkeypatch.setattr(tab, "EVERY", 0.3)
+    monkeypatch.setattr(runs_browser, "FRESH", 0.3)
     root = shutil.copytree(runs, tmp_path / "runs")
     (tmp_path / "secret.png").write_bytes((root / "toy/done/samples/000000016.png").read_bytes())
     with served(root) as address:
@@ -97,9 +97,15 @@ def test_a_run_is_looked_at_while_it_goes_on(chromium, runs, tmp_path, monkeypat
 
 def choose(page, name: str) -> None:
     """By keyboard: the list filters as one types."""
-    page.locator("#run-picker input").click()
+    page.locator("#run-picker input").focus()
+    page.keyboard.press("Control+a")
     page.keyboard.type(name)
+    page.get_by_role("option", name=name).wait_for()
     page.keyboard.press("Enter")
+
+
+def box(page, name: str):
+    return page.get_by_role("checkbox", name=name, exact=True)
 
 
 def check_shape(page) -> None:
@@ -119,15 +125,15 @@ def check_curves(page) -> None:
     labels = drawn.evaluate_all("all => all.map(e => e.getAttribute('aria-label'))")
     assert [label.partition(":")[0] for label in labels] == ["All losses together", "Denoising"]
     assert all("on held-out pictures" in label for label in labels)
-    page.get_by_label("Learning rate").check()
+    box(page, "Learning rate").check()
     drawn.nth(2).wait_for()
     before = drawn.nth(0).inner_html()
-    page.get_by_label("Logarithmic scale").check()
+    box(page, "Logarithmic scale").check()
     page.wait_for_function("before => document.querySelector('.runs .panels svg').innerHTML != before", arg=before)
     for name in ("All losses together", "Denoising", "Learning rate"):
-        page.get_by_label(name).uncheck()
+        box(page, name).uncheck()
     page.get_by_text("Choose at least one curve above.").wait_for()
-    page.get_by_label("Denoising").check()
+    box(page, "Denoising").check()
     drawn.nth(0).wait_for()
 
 
@@ -155,7 +161,7 @@ def check_live(page, folder: Path) -> None:
     page.get_by_role("heading", name="Stopped at step 9 of 12").wait_for()
     page.wait_for_function("[...document.querySelectorAll('input[type=range]')].pop().max == 3")
     assert shown.get_attribute("alt") == "Sample grid after 16 images" and slider.input_value() == "1"
-    assert page.get_by_label("Denoising").is_checked() and not page.get_by_label("All losses together").is_checked()
+    assert box(page, "Denoising").is_checked() and not box(page, "All losses together").is_checked()
 
 
 def check_doors(address: str, root: Path, secret: Path) -> None:

@@ -1,0 +1,37 @@
+"""Where a server listens, and its orderly end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from typing import Any
+
+from uip2p.errors import UserError
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """port 0: a free one. UserError: the port is taken, no such host."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, OverflowError) as error:
+        code = getattr(error, "errno", None)
+        why = os.strerror(code) if code and code > 0 else str(error)
+        raise UserError(f"--host {host} --port {port}: cannot listen there ({why}). Take another.") from None
+
+
+def address(host: str, listening: socket.socket) -> str:
+    """As a browser takes it."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
+
+
+def run(app: Any, listening: socket.socket) -> None:
+    """Until SIGTERM or Ctrl-C; open requests may end."""
+    import uvicorn
+
+    # No access log: it would have addresses.
+    quiet: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
+    config = uvicorn.Config(app, timeout_graceful_shutdown=2, **quiet)
+    for ending in (signal.SIGINT, signal.SIGTERM):  # uvicorn stops by them, and then raises them once more
+        signal.signal(ending, lambda *_: None)
+    uvicorn.Server(config).run(sockets=[listening])

@@ -1,0 +1,81 @@
+"""`uip2p ui`: edit pictures in a browser."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import socket
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from uip2p.provenance import options as provenance
+from uip2p.serving.options import add_service, limits, load_service, model_name
+
+if TYPE_CHECKING:
+    from uip2p.provenance.writer import Writer
+    from uip2p.serving.ui.doors import Auth
+
+EXAMPLES = """
+examples:
+  uip2p ui                                                     the shipped model, on http://127.0.0.1:7860
+  uip2p ui --model instruct-pix2pix --dtype fp16 --offload model
+  uip2p ui --runs runs                                         and a second tab that looks at your training runs
+  uip2p ui --host 0.0.0.0 --password people.txt                for others too: lines NAME:PASSWORD
+"""
+GRACE = 2.0  # seconds for an edit that is in work when the page is told to stop
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    add_service(parser, 7860)
+    provenance.add_arguments(parser)
+    page = parser.add_argument_group("the page")
+    page.add_argument("--password", type=Path, metavar="FILE", help="let in only who is in FILE: lines NAME:PASSWORD")
+    page.add_argument("--no-password", action="store_true", help="let in everybody who can reach --host")
+    page.add_argument("--open", action="store_true", help="open the page in a browser")
+    page.add_argument("--runs", type=Path, metavar="DIR", help="look at the training runs of this folder, too")
+
+
+def run(args: argparse.Namespace) -> None:
+    from uip2p.serving.ports import listen
+    from uip2p.serving.ui.doors import find_auth
+
+    limits(args)  # what is wrong is said before anything is loaded
+    auth, writer = find_auth(args.host, args.password, args.no_password), provenance.from_args(args)
+    with listen(args.host, args.port) as listening:
+        uploads = Path(tempfile.mkdtemp(prefix="uip2p-ui-"))
+        os.environ["GRADIO_TEMP_DIR"] = str(uploads)  # before Gradio is imported; uploads go through it
+        try:
+            serve(args, listening, auth, writer)
+        finally:
+            shutil.rmtree(uploads, ignore_errors=True)
+    print("Stopped.", flush=True)
+
+
+def serve(args: argparse.Namespace, listening: socket.socket, auth: Auth | None, writer: Writer) -> None:
+    """Until SIGTERM or Ctrl-C."""
+    from uip2p.models.folder import SHIPPED
+    from uip2p.serving.ports import address, run
+    from uip2p.serving.ui.desk import Desk
+    from uip2p.serving.ui.examples import examples
+    from uip2p.serving.ui.page import application
+    from uip2p.serving.ui.session import Sessions
+
+    service, url = load_service(args), address(args.host, listening)
+    try:
+        found = examples(service.editor.parts)
+        shipped = args.model in SHIPPED and args.lora is None
+        desk = Desk(service, Sessions(), found, shipped=shipped, writer=writer, max_pixels=args.max_pixels)
+        app = application(desk, auth, args.runs)
+        print(f"{url} edits pictures with {model_name(args.model)}. Ctrl-C stops.", flush=True)
+        if args.open:
+            import webbrowser
+
+            threading.Timer(0.5, webbrowser.open, [url]).start()
+        run(app, listening)
+    finally:
+        service.drain(GRACE)
