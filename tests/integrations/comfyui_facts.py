@@ -17,8 +17,8 @@ sys.path.insert(0, ".")
 
 TYPES = ("Int", "Float", "String", "Combo", "Boolean", "Image")
 STOCK = ("LoadImage", "SaveImage", "CheckpointLoaderSimple", "CLIPTextEncode", "VAEDecode",
-         "InstructPixToPixConditioning", "DualCFGGuider", "RandomNoise", "KSamplerSelect", "BasicScheduler", "SamplerCustomAdvanced", "PreviewAny",
-         "ConditioningZeroOut", "ModelSamplingDiscrete")  # fmt: skip
+         "InstructPixToPixConditioning", "DualCFGGuider", "RandomNoise", "KSamplerSelect", "BasicScheduler",
+         "SamplerCustomAdvanced", "PreviewAny", "ConditioningZeroOut", "ModelSamplingDiscrete")  # fmt: skip
 MODULES = ("nodes_ip2p", "nodes_custom_sampler", "nodes_preview_any", "nodes_model_advanced")
 
 

@@ -69,7 +69,8 @@ def running(base: Path) -> Iterator[ComfyUI]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [PYTHON, "main.py", "--cpu", "--force-fp32", "--listen", "127.0.0.1", "--port", str(port),
-               "--base-directory", str(base), "--disable-api-nodes", "--database-url", "sqlite:///:memory:"]  # fmt: skip
+               "--base-directory", str(base), "--database-url", "sqlite:///:memory:",
+               "--disable-api-nodes"]  # fmt: skip
     with (base / "log.txt").open("w") as log:
         env = os.environ | {"PYTHONPATH": str(ROOT / "src")}
         server = subprocess.Popen(command, cwd=FOLDER, env=env, stdout=log, stderr=subprocess.STDOUT)
