@@ -6,6 +6,7 @@ import shutil
 import tomllib
 from pathlib import Path
 
+import comfyui_facts
 import numpy as np
 import pytest
 import torch
@@ -17,7 +18,7 @@ from uip2p.errors import UserError
 from uip2p.scenes.answers import answer
 from uip2p.scenes.world import World
 
-FACTS = json.loads(Path(__file__).with_name("comfyui_facts.json").read_text())
+FACTS = json.loads(Path(comfyui_facts.__file__).with_suffix(".json").read_text())
 EDIT = World(3, "test").edit(0, "color")  # change the orange tree to pink
 OWN = {"seed": 0, "steps": 0, "guidance_scale": -1.0, "image_guidance_scale": -1.0}
 

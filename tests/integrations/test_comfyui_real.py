@@ -106,7 +106,9 @@ def test_our_nodes_are_described_as_by_the_double(started, monkeypatch):
         ours = node.GET_NODE_INFO_V1()
         for group in theirs["input"].values():
             for _, options in group.values():
-                options.pop("multiselect", None)  # ComfyUI's own word about every Combo
+                for name in ("multiselect", "multiline"):  # ComfyUI says it of each, we where it is true
+                    if options.get(name) is False:
+                        del options[name]
         assert {key: theirs[key] for key in ours} == ours
 
 

@@ -1,7 +1,8 @@
 """The single file as other programs recognise it: what they look at is there, in the shape they look for.
 
 What each program looks at was read in its source: ComfyUI's model_detection.py and supported_models.py (0.3.75),
-A1111's sd_models_config.py, stable-diffusion.cpp's model.cpp. tests/integrations/test_comfyui_real.py asks ComfyUI itself.
+A1111's sd_models_config.py, stable-diffusion.cpp's model.cpp. ComfyUI itself is asked in
+tests/integrations/test_comfyui_real.py.
 """
 
 import argparse

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 PACK = ROOT / "integrations" / "comfyui"
 WORKFLOWS = PACK / "example_workflows"
 FOLDER, PYTHON = os.environ.get("COMFYUI", ""), os.environ.get("COMFYUI_PYTHON", sys.executable)

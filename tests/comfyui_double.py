@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-PACK = Path(__file__).parents[2] / "integrations" / "comfyui"
+PACK = Path(__file__).parents[1] / "integrations" / "comfyui"
 
 
 def takes(names: list[str], base: type = object) -> type:
