@@ -20,7 +20,8 @@ def steps(name: str, of: list = STEPS) -> list[str]:
 
 
 def test_every_step_is_one_that_docker_knows():
-    known = {"ARG", "FROM", "ENV", "RUN", "WORKDIR", "COPY", "USER", "VOLUME", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "CMD"}
+    known = {"ARG", "FROM", "ENV", "RUN", "WORKDIR", "COPY", "USER", "VOLUME", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT",
+             "CMD"}  # fmt: skip
     assert {name for name, _ in STEPS} <= known and steps("ARG")[0].startswith("PYTHON=")
     for command in steps("RUN"):
         assert subprocess.run(["bash", "-n"], input=command, text=True).returncode == 0
