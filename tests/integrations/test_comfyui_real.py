@@ -12,50 +12,22 @@ import pytest
 import torch
 from comfyui_double import load_pack
 from comfyui_life import FOLDER, PYTHON, WORKFLOWS, needs_comfyui, running
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from full_shapes import random_sd15
 from PIL import Image
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from uip2p.editing.editor import Editor
-from uip2p.models.parts import Parts
-from uip2p.models.settings import Settings
 from uip2p.models.single_file import save_single_file
 from uip2p.scenes.answers import answer
 from uip2p.scenes.world import World
 
 pytestmark = [pytest.mark.slow, needs_comfyui]
 FACTS = json.loads(Path(comfyui_facts.__file__).with_suffix(".json").read_text())
+# Stable Diffusion 1.5 as ComfyUI knows it by its tensors, with half of the UNet's levels.
+SMALL = {
+    "cross_attention_dim": 768, "attention_head_dim": 8, "block_out_channels": (320, 640), "layers_per_block": 1,
+    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"), "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+}  # fmt: skip
 EDIT = World(3, "test").edit(0, "color")  # change the orange tree to pink
-
-
-def small_sd15() -> Parts:
-    """Stable Diffusion 1.5 as ComfyUI knows it by its tensors, with half of the UNet's levels and random weights."""
-    torch.manual_seed(0)
-    unet = UNet2DConditionModel(
-        sample_size=8, in_channels=8, out_channels=4, block_out_channels=(320, 640), layers_per_block=1,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=768, attention_head_dim=8,
-    )  # fmt: skip
-    with torch.no_grad():  # random weights barely listen; make the text and the picture matter
-        for name, parameter in unet.named_parameters():
-            if "attn2" in name or "conv_in" in name:
-                parameter.mul_(3)
-    vae = AutoencoderKL(
-        block_out_channels=(128, 256, 512, 512), down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4, latent_channels=4, layers_per_block=2, sample_size=64,
-    )  # fmt: skip
-    text = CLIPTextModel(CLIPTextConfig(
-        hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12, projection_dim=768,
-        bos_token_id=49406, eos_token_id=49407, pad_token_id=49407,
-    ))  # fmt: skip
-    tokenizer = CLIPTokenizer.from_pretrained(Path(FOLDER) / "comfy" / "sd1_tokenizer")
-    scheduler = DDIMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False,
-        steps_offset=1, timestep_spacing="linspace",
-    )  # fmt: skip
-    for network in (unet, vae, text):
-        network.eval().requires_grad_(False)
-    return Parts(unet, vae, text, tokenizer, scheduler, Settings(image_size=64), "small")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +36,7 @@ def started(tmp_path_factory):
     base = tmp_path_factory.mktemp("comfyui")
     (base / "models" / "checkpoints").mkdir(parents=True)
     (base / "input").mkdir()
-    parts = small_sd15()
+    parts = random_sd15(Path(FOLDER) / "comfy" / "sd1_tokenizer", SMALL)
     save_single_file(parts, base / "models" / "checkpoints" / "editor.safetensors", torch.float32, {})
     picture = Image.fromarray(answer(EDIT, 64).source)
     picture.save(base / "input" / "example.png")
