@@ -20,6 +20,7 @@ VERBS = {
     "compare": ("uip2p.compare.command", "train the rows of a comparison, measure all in one way, print the table"),
     "evaluate": ("uip2p.evaluate.command", "measure editors, our own or any other: the paper's benchmarks, and ours"),
     "export": ("uip2p.models.command", "write an editor in the form that another program takes"),
+    "push": ("uip2p.models.push", "send a trained editor and its card to the Hugging Face hub"),
     "scenes": ("uip2p.scenes.command", "draw pictures of the miniature world with edits and exact answers"),
     "study": ("uip2p.people.command", "ask people: make, serve and count a study of edits"),
     "report": ("uip2p.report.command", "one page of everything that runs have measured, with their pictures"),

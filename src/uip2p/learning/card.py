@@ -10,6 +10,7 @@ from uip2p.evaluate.rows import commit, versions
 from uip2p.learning import checkpoint
 from uip2p.learning.journal import Journal
 from uip2p.models import hub
+from uip2p.models.settings import Settings, load_settings
 
 FIGURES = ("direction", "similarity", "attention", "reconstruction", "total", "edit_magnitude", "copy_rate")
 
@@ -27,7 +28,7 @@ def write_card(
     lines = [
         "---",
         f"license: {licence}",
-        *([f"base_model: {base}"] if hub.is_hub_id(base) else []),
+        *([f"base_model: {base.partition('@')[0]}", "base_model_relation: finetune"] if hub.is_hub_id(base) else []),
         "library_name: diffusers",
         "pipeline_tag: image-to-image",
         "tags: [uip2p, instruct-pix2pix, image-editing]",
@@ -38,6 +39,9 @@ def write_card(
         f"{tables.get('about', '')}. Trained with UIP2P (arXiv 2412.15216), without a single edited image: the losses",
         "hold an edit and its reverse together. It runs in `StableDiffusionInstructPix2PixPipeline` (or SDXL's)",
         "and in `uip2p.Editor.from_pretrained`.",
+        "",
+        *_use(out / "model"),
+        "## How it was made",
         "",
         f"- **Base**: {where}{f', revision `{revision}`' if revision else ''}; its licence holds for this model too"
         + (f": [{licence}]({url})." if url else "."),
@@ -50,14 +54,59 @@ def write_card(
         else "- **Training**: not a step was logged.",
         "",
         *_table(steps, validation),
-        "## What it should not be used for",
-        "",
-        "Deceiving anyone about what a picture shows: deepfakes, misleading content. It has the loss encoder's biases.",
-        "Say when a picture is edited.",
+        *_limits(load_settings(out / "model")),
     ]
     path = out / "model" / "README.md"
     checkpoint.replace_text(path, "\n".join(lines) + "\n")
     return path
+
+
+def _use(model: Path) -> list[str]:
+    """Code that runs as it stands, once REPO is where the model lies."""
+    pipeline = f"StableDiffusion{'XL' if (model / 'text_encoder_2').is_dir() else ''}InstructPix2PixPipeline"
+    own = load_settings(model)
+    return [
+        "## How to use it",
+        "",
+        "```python",
+        "from uip2p import Editor",
+        "",
+        'editor = Editor.from_pretrained("REPO")  # this folder, or its id on the hub',
+        'editor("photo.jpg", "make the car red").save("edited.png")',
+        "```",
+        "",
+        "Or by diffusers alone, with the defaults that the model has in `uip2p.json`:",
+        "",
+        "```python",
+        f"from diffusers import {pipeline}",
+        "from diffusers.utils import load_image",
+        "",
+        f'pipeline = {pipeline}.from_pretrained("REPO")',
+        f'edited = pipeline("make the car red", image=load_image("photo.jpg"), num_inference_steps={own.steps},',
+        f"                  guidance_scale={own.guidance_scale:g}, "
+        f"image_guidance_scale={own.image_guidance_scale:g}).images[0]",
+        "```",
+        "",
+        f"It is meant for edits that a short English sentence says, at {own.image_size} × {own.image_size} pixels or "
+        "so, and for research on learning without edited pictures.",
+        "",
+    ]
+
+
+def _limits(own: Settings) -> list[str]:
+    words = f"It reads {len(own.vocabulary)} words and refuses others. " if own.vocabulary else ""
+    return [
+        "## Limits",
+        "",
+        f"{words}Edits can fail, and can change more than was asked: look at the result, or let",
+        "`uip2p edit --check` undo it and say how well the picture came back. What the loss encoder (CLIP) cannot tell",
+        "apart, such as left and right or numbers, the editor has not learned; CLIP's biases about people are its own.",
+        "",
+        "## What it should not be used for",
+        "",
+        "Deceiving anyone about what a picture shows: deepfakes, misleading content; degrading people. Say when a",
+        "picture is edited.",
+    ]
 
 
 def _table(steps: Sequence[Mapping[str, Any]], validation: Sequence[Mapping[str, Any]]) -> list[str]:

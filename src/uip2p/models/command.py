@@ -24,6 +24,11 @@ FORMATS = {
     "onnx": "four networks for onnxruntime; uip2p edit --model takes the folder",
 }
 
+V_PREDICTION = (
+    "This model predicts v, which other programs expect of SDXL alone. ComfyUI: ModelSamplingDiscrete (v_prediction) "
+    "behind the loader; A1111: a yaml of the file's name beside it; stable-diffusion.cpp: --prediction v."
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
@@ -48,6 +53,8 @@ def run(args: argparse.Namespace) -> None:
             beside, dtype = args.out.with_suffix(""), DTYPES[args.dtype]
             checkpoint.replace_file(args.out, lambda new: save_single_file(parts, new, dtype, notes, beside), hint)
             print(f"{beside}: configuration and tokenizer, for from_single_file(…, config=…)")
+            if parts.scheduler.config.prediction_type == "v_prediction" and parts.text_encoder_2 is None:
+                print(V_PREDICTION)
         elif args.format == "onnx":
             checkpoint.replace_folder(args.out, lambda new: export_onnx(parts, new), hint)
         else:

@@ -25,6 +25,8 @@ from uip2p.models.quiet import quiet
 from uip2p.models.settings import SETTINGS_FILE, Settings, load_settings, read_json, save_settings
 
 STEM = f"{UNET}input_blocks.0.0.weight"
+# Empty tensors whose presence says what the UNet predicts, as SDXL's files have them; without them it is noise.
+V_PRED, ZERO_SNR = "v_pred", "ztsnr"
 CONFIGS = ["model_index.json", SETTINGS_FILE, "tokenizer*/*", "*/*.json"]
 
 
@@ -87,9 +89,26 @@ def load_single_file(path: Path, dtype: torch.dtype = torch.float32) -> Parts:
     check_fit(path, unet, vae, encoder, second.get("text_encoder_2"))
     tokenizer = load_tokenizer(config / "tokenizer", encoder.config.vocab_size)
     scheduler = load_scheduler(config / "scheduler", index)
+    if said := predicts(tensors):
+        scheduler = type(scheduler).from_config({**scheduler.config, **said})
     size = unet_size(unet) * 2 ** (len(vae.config.block_out_channels) - 1)
     settings = load_settings(config, Settings(image_size=size))
     return Parts(unet, vae, encoder, tokenizer, scheduler, settings, str(path), **second)
+
+
+def marks(scheduler: Any) -> dict[str, Tensor]:
+    """What the file has to say of the scheduler beside the weights: nothing where the UNet predicts noise."""
+    if scheduler.config.prediction_type != "v_prediction":
+        return {}
+    zero = [ZERO_SNR] if scheduler.config.get("rescale_betas_zero_snr") else []
+    return {name: torch.zeros(0) for name in (V_PRED, *zero)}
+
+
+def predicts(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The scheduler's settings that `marks` stand for: of a file whose own configuration has been lost."""
+    if V_PRED not in tensors:
+        return {}
+    return {"prediction_type": "v_prediction", **({"rescale_betas_zero_snr": True} if ZERO_SNR in tensors else {})}
 
 
 def save_single_file(
@@ -105,6 +124,7 @@ def save_single_file(
         "text_encoder_2": parts.text_encoder_2,
     }
     tensors: dict[str, Tensor] = {name: t.to(dtype).clone() for name, t in to_original(models).items()}
+    tensors |= marks(parts.scheduler)
     beside = beside or path.with_suffix("")
     pipeline = stock_pipeline(parts)
     pipeline.save_config(beside)
