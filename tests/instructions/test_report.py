@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 from html_page import Page
 from PIL import Image
-
 from runs import ColorWriter, config, make_source, rows
+
 from uip2p.cli import main
 from uip2p.errors import UserError
 from uip2p.instructions.accept import Rules
