@@ -50,7 +50,7 @@ def on_a_full_disk(arguments: Sequence[object]) -> None:
     from uip2p.cli import main
 
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))
     sys.exit(main(list(map(str, arguments))))
 
 
