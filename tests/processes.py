@@ -46,7 +46,7 @@ def each_command(commands: Sequence[list[str]]) -> None:
 
 
 def on_a_full_disk(arguments: Sequence[object]) -> None:
-    """The command `uip2p` where no file may grow beyond 1,000 bytes: a limit that no process can take back."""
+    """The command `uip2p` where no file may grow beyond 8,000 bytes: a limit that no process can take back."""
     from uip2p.cli import main
 
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -142,3 +142,9 @@ def test_a_signature_that_does_not_hold_is_an_error(picture, made, tmp_path):
     with pytest.raises(UserError, match=r"C2PA|does not hold"):
         encode(picture, "PNG", made, Signer(chain.read_bytes(), key.read_bytes()))
     assert manifest.failures({"validation_results": {"activeManifest": {"failure": [{"code": "x"}]}}}) == ["x"]
+
+
+def test_a_plain_file_in_the_place_of_a_signed_one_leaves_no_manifest_of_the_other(run, source, tmp_path):
+    assert run(source, "add a dog", "-o", tmp_path / "out.bmp")[0] == 0 and (tmp_path / "out.bmp.c2pa").exists()
+    assert run(source, "add a dog", "-o", tmp_path / "out.bmp", "--no-provenance")[0] == 0
+    assert not (tmp_path / "out.bmp.c2pa").exists()

@@ -54,8 +54,13 @@ def save(
     content, signed = _encode(picture, format, made, signer, source, watermark)
     write_atomic(path, content)
     if signed is not None and format not in manifest.HOLDS_MANIFEST:
-        write_atomic(path.with_name(path.name + SIDECAR), signed)
+        write_atomic(sidecar(path), signed)
     return path
+
+
+def sidecar(path: Path) -> Path:
+    """Where the manifest of a file lies that cannot hold it."""
+    return path.with_name(path.name + SIDECAR)
 
 
 def _encode(

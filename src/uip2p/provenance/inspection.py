@@ -16,7 +16,7 @@ from PIL.ExifTags import IFD, Base
 from uip2p.errors import UserError, first_line
 from uip2p.images import FORMATS, MAX_PIXELS, load_image
 from uip2p.provenance import manifest, watermark
-from uip2p.provenance.encoding import SIDECAR
+from uip2p.provenance.encoding import sidecar
 from uip2p.provenance.metadata import XMP_TAG
 from uip2p.provenance.signer import INSTALL, missing
 
@@ -78,7 +78,7 @@ def inspect(path: str | Path) -> Claims:
     """What a picture file claims. UserError: no such file, no picture of a format we read, too many pixels."""
     path = Path(path)
     content = _content(path)
-    beside = path.with_name(path.name + SIDECAR)
+    beside = sidecar(path)
     sidecar = _content(beside) if beside.is_file() else None
     with warnings.catch_warnings():  # damage is told or it is nothing; size is judged by our own limit
         warnings.simplefilter("ignore")

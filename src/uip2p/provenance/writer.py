@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from uip2p.images import save_image
-from uip2p.provenance.encoding import encode, save
+from uip2p.provenance.encoding import encode, save, sidecar
 from uip2p.provenance.made import Made, public_name
 from uip2p.provenance.metadata import saving
 from uip2p.provenance.signer import Signer
@@ -48,7 +48,9 @@ class Writer:
     def save(self, picture: Image.Image, path: str | Path, made: Made, source: bytes | Path | None = None) -> Path:
         """Whole or not at all, in the format of the name's ending. See `encoding.save`."""
         if not self.enabled:
-            return save_image(picture, path)
+            saved = save_image(picture, path)
+            sidecar(saved).unlink(missing_ok=True)  # of the file that was there before
+            return saved
         return save(picture, path, made, self.signer, source, self.watermark)
 
     def asked(self) -> dict[str, bool]:
