@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import tiny
 import torch
 
+from uip2p.cli import main
+from uip2p.compare.config import load_comparison
+from uip2p.compare.training import trainings
 from uip2p.models.clip import ClipConfig, build_clip
 from uip2p.models.folder import Settings, save_settings
 from uip2p.models.tokenizer import build_tokenizer
@@ -104,12 +108,36 @@ def save_base():
     return write_base
 
 
+def write_files(folder: Path) -> Path:
+    for objective, more in MORE.items():
+        (folder / f"study-{objective}.toml").write_text(RECIPE.format(objective=objective, more=more))
+    path = folder / "tiny.toml"
+    path.write_text(COMPARISON.format(folder=folder))
+    return path
+
+
 @pytest.fixture
 def tiny_comparison(tmp_path) -> Path:
     """The comparison's file; its stages lie in tmp_path/root."""
     save_stages(tmp_path / "root")
-    for objective, more in MORE.items():
-        (tmp_path / f"study-{objective}.toml").write_text(RECIPE.format(objective=objective, more=more))
-    path = tmp_path / "tiny.toml"
-    path.write_text(COMPARISON.format(folder=tmp_path))
-    return path
+    return write_files(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def first_trained(tmp_path_factory) -> Path:
+    """The root of a comparison whose first row is trained, as the comparison would. Do not change it."""
+    folder = tmp_path_factory.mktemp("first")
+    save_stages(folder / "root")
+    comparison = load_comparison(str(write_files(folder)))
+    run, *_ = trainings(comparison, comparison.rows)
+    run.out.mkdir(parents=True)
+    run.write_note()
+    assert main(list(run.command[3:])) == 0
+    return folder / "root"
+
+
+@pytest.fixture
+def trained(first_trained, tmp_path) -> Path:
+    """The file of a comparison whose first row is trained."""
+    shutil.copytree(first_trained, tmp_path / "root")
+    return write_files(tmp_path)

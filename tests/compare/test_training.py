@@ -34,16 +34,6 @@ def test_a_seed_changes_data_and_draws_and_nothing_else(tiny_comparison):
     assert one.inputs() == two.inputs() and set(one.inputs()) == {"base", "clip"}
 
 
-@pytest.fixture
-def trained(tiny_comparison):
-    """The first row, trained as the comparison would."""
-    _, (run, *_) = runs_of(tiny_comparison)
-    run.out.mkdir(parents=True)
-    run.write_note()
-    assert main(list(run.command[3:])) == 0
-    return tiny_comparison
-
-
 def test_what_is_finished_is_known(trained):
     comparison, (run, *_) = runs_of(trained)
     run.check()

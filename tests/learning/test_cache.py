@@ -138,7 +138,7 @@ def test_crops_and_flips_are_further_rows(models, tmp_path):  # noqa: F811
     assert (pictures[3] == pictures[0][:, ::-1]).all() and (pictures[4] == pictures[1][:, ::-1]).all()
 
 
-def test_a_cache_of_other_models_or_sizes_is_refused(models, tmp_path, capsys):  # noqa: F811
+def test_a_cache_of_other_models_or_sizes_is_refused(models, unplanned, tmp_path, capsys):  # noqa: F811
     assert make(models, tmp_path / "cache") == 0
     assert make(models, tmp_path / "cache", "--set=data.size=16") == 2
     assert "this cache was made with size = 32, and now it is 16" in capsys.readouterr().err
