@@ -79,13 +79,13 @@ def inspect(path: str | Path) -> Claims:
     path = Path(path)
     content = _content(path)
     beside = sidecar(path)
-    sidecar = _content(beside) if beside.is_file() else None
+    beside_it = _content(beside) if beside.is_file() else None
     with warnings.catch_warnings():  # damage is told or it is nothing; size is judged by our own limit
         warnings.simplefilter("ignore")
         said = header(content, str(path))
-        said |= c2pa_claims(content, said["format"], sidecar)
+        said |= c2pa_claims(content, said["format"], beside_it)
         said |= watermark_claims(content)
-    return Claims(file=str(path), bytes=len(content), sidecar=str(beside) if sidecar else None, **said)
+    return Claims(file=str(path), bytes=len(content), sidecar=str(beside) if beside_it else None, **said)
 
 
 def _content(path: Path) -> bytes:
