@@ -203,6 +203,12 @@ def test_candidates_stand_side_by_side_and_a_word_shows_where_it_looked(chromium
     assert page.get_by_alt_text("Where the edit looked for “red”").get_attribute("src") != first
     chips.nth(3).click()
     page.locator("#u-compare img").first.wait_for()
+    dark = "document.body.classList.contains('dark')"
+    assert not page.evaluate(dark)  # as the system has it
+    page.locator("#u-theme").click()
+    page.wait_for_function(dark)
+    page.reload()
+    page.wait_for_function(dark)
     one.left()
 
 
