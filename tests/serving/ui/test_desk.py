@@ -170,7 +170,7 @@ def test_a_picture_comes_in_upright_without_metadata_and_only_as_png_jpeg_or_web
     picture = session.current.content.picture
     assert picture.size == (20, 40) and not picture.info and not picture.getexif()
     desk.bring(session, encoded(wide, "WEBP"))
-    for content in (encoded(wide, "GIF"), encoded(wide, "TIFF"), b"<svg onload='alert(1)'/>", b"", b"\x89PNG\r\n\x1a\n"):
+    for content in (encoded(wide, "GIF"), encoded(wide, "TIFF"), b"<svg onload='x'/>", b"", b"\x89PNG\r\n\x1a\n"):
         with pytest.raises(UserError):
             desk.bring(session, content)
     with pytest.raises(UserError, match="megapixels"):

@@ -19,6 +19,14 @@ function dress() {
 if (document.body) dress();
 else document.addEventListener("DOMContentLoaded", dress);
 
+// The slider's pictures, which Gradio leaves without a text.
+new MutationObserver(() => {
+  document.querySelectorAll("#u-compare img").forEach((picture, index) => {
+    const text = index ? "After the edit" : "Before the edit";
+    if (picture.alt !== text) picture.alt = text;
+  });
+}).observe(document.documentElement, { childList: true, subtree: true });
+
 const writes = (element) => element.closest?.("input, textarea, [contenteditable]") !== null;
 document.addEventListener("keydown", (event) => {
   if (!(event.ctrlKey || event.metaKey) || event.altKey || writes(event.target)) return;
