@@ -24,13 +24,14 @@ examples:
   uip2p ui --runs runs                                         and a second tab that looks at your training runs
   uip2p ui --host 0.0.0.0 --password people.txt                for others too: lines NAME:PASSWORD
 """
+DEADLINE = 1800.0  # seconds: a person sees how far an edit is, and can cancel it
 GRACE = 2.0  # seconds for an edit that is in work when the page is told to stop
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
-    add_service(parser, 7860)
+    add_service(parser, 7860, DEADLINE)
     provenance.add_arguments(parser)
     page = parser.add_argument_group("the page")
     page.add_argument("--password", type=Path, metavar="FILE", help="let in only who is in FILE: lines NAME:PASSWORD")

@@ -196,16 +196,19 @@ class Desk:
     # ---- what a page may take along --------------------------------------------------------------
 
     def file(self, token: str, number: int, form: str) -> bytes:
-        """A state as a picture file that says that it was edited. KeyError: no such page, state or form."""
+        """A state as a picture file that says that it was edited, turn by turn. KeyError: no such page, state or form."""
         session = self.sessions.find(token)
         if session is None or number not in session.history:
             raise KeyError(number)
-        shot, first = session.history[number].content, session.history.path(number)[0].content
-        if shot.edited is None:
+        shots = [state.content for state in session.history.path(number)]
+        if shots[-1].edited is None:
             raise KeyError(number)
-        writer = self.service.writer
-        made = writer.made(shot.edited, model_name(self.service.editor))
-        return writer.encode(shot.picture, FILES[form], made, first.source)
+        writer, model, content = self.service.writer, model_name(self.service.editor), shots[0].source
+        for shot in shots:
+            if shot.edited is not None:
+                content = writer.encode(shot.picture, FILES[form], writer.made(shot.edited, model), content)
+        assert content is not None
+        return content
 
 
 class Latest:
