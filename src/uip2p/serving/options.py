@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("uip2p.serving")
 
 
-def add_service(parser: argparse.ArgumentParser, port: int) -> None:
+def add_service(parser: argparse.ArgumentParser, port: int, deadline: float = 120) -> None:
     add_model(parser)
     parser.add_argument("--clip", help="of checks: CLIPModel folder or hub id (default: a shipped model's own)")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen at (default: 127.0.0.1)")
@@ -28,8 +28,8 @@ def add_service(parser: argparse.ArgumentParser, port: int) -> None:
     work.add_argument("--queue", type=int, default=8, help="edits that may wait; more are told when to come back "
                       "(default: 8)")  # fmt: skip
     work.add_argument("--batch", type=int, default=8, help="pictures that are made at a time (default: 8)")
-    work.add_argument("--deadline", type=float, default=120, metavar="SECONDS", help="from question to answer, at most "
-                      "(default: 120)")  # fmt: skip
+    work.add_argument("--deadline", type=float, default=deadline, metavar="SECONDS", help="from question to answer, "
+                      f"at most (default: {deadline:g})")  # fmt: skip
     work.add_argument("--max-results", type=int, default=8, metavar="N", help="of one request (default: 8)")
     work.add_argument("--max-steps", type=int, default=200, metavar="N", help="of one result (default: 200)")
     work.add_argument("--max-pixels", type=int, default=25_000_000, metavar="N", help="of a picture (default: 25000000)"

@@ -1,5 +1,5 @@
-"""The page in a real headless Chromium, on a real server with the shipped model: what a person does, from an upload to a
-file that is taken along. One server for all tests here."""
+"""The page in a real headless Chromium, on a real server with the shipped model: what a person does, from an upload to
+a file that is taken along. One server for all tests here."""
 
 from __future__ import annotations
 
@@ -142,7 +142,9 @@ def test_an_upload_is_edited_again_and_again_undone_redone_and_branched(chromium
     one.wait_for(2, "make the bus red")
     slider = page.locator("#u-compare")
     pictures = slider.locator("img")
-    assert pictures.count() == 2 and slider.bounding_box()["height"] > 300
+    page.get_by_alt_text("After the edit").wait_for()
+    assert pictures.count() == 2 and pictures.first.get_attribute("alt") == "Before the edit"
+    assert slider.bounding_box()["height"] > 300
     before, after = pictures.evaluate_all("all => all.map(image => image.src)")
     assert before != after and before.startswith("data:image/")
     one.say("make it night")  # on the result, not on the first picture
@@ -203,6 +205,12 @@ def test_candidates_stand_side_by_side_and_a_word_shows_where_it_looked(chromium
     assert page.get_by_alt_text("Where the edit looked for “red”").get_attribute("src") != first
     chips.nth(3).click()
     page.locator("#u-compare img").first.wait_for()
+    dark = "document.body.classList.contains('dark')"
+    assert not page.evaluate(dark)  # as the system has it
+    page.locator("#u-theme").click()
+    page.wait_for_function(dark)
+    page.reload()
+    page.wait_for_function(dark)
     one.left()
 
 
@@ -261,8 +269,8 @@ def test_a_slow_edit_says_how_far_it_is_and_is_cancelled_between_steps(chromium,
 def test_doors(served):
     address = served[0]
     for path in (
-        "/gradio_api/file=/etc/hostname", "/gradio_api/file/etc/hostname", "/gradio_api/proxy=http://127.0.0.1", "/docs",
-        "/monitoring", "/download/x/0.png", "/download/x/../0.png", "/openapi.json",
+        "/gradio_api/file=/etc/hostname", "/gradio_api/file/etc/hostname", "/gradio_api/proxy=http://127.0.0.1",
+        "/docs", "/monitoring", "/download/x/0.png", "/download/x/../0.png", "/openapi.json",
     ):  # fmt: skip
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(f"{address}{path}")

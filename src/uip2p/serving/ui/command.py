@@ -15,7 +15,6 @@ from uip2p.provenance import options as provenance
 from uip2p.serving.options import add_service, limits, load_service, model_name
 
 if TYPE_CHECKING:
-    from uip2p.provenance.writer import Writer
     from uip2p.serving.ui.doors import Auth
 
 EXAMPLES = """
@@ -25,13 +24,14 @@ examples:
   uip2p ui --runs runs                                         and a second tab that looks at your training runs
   uip2p ui --host 0.0.0.0 --password people.txt                for others too: lines NAME:PASSWORD
 """
+DEADLINE = 1800.0  # seconds: a person sees how far an edit is, and can cancel it
 GRACE = 2.0  # seconds for an edit that is in work when the page is told to stop
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
-    add_service(parser, 7860)
+    add_service(parser, 7860, DEADLINE)
     provenance.add_arguments(parser)
     page = parser.add_argument_group("the page")
     page.add_argument("--password", type=Path, metavar="FILE", help="let in only who is in FILE: lines NAME:PASSWORD")
@@ -45,18 +45,19 @@ def run(args: argparse.Namespace) -> None:
     from uip2p.serving.ui.doors import find_auth
 
     limits(args)  # what is wrong is said before anything is loaded
-    auth, writer = find_auth(args.host, args.password, args.no_password), provenance.from_args(args)
+    provenance.from_args(args)
+    auth = find_auth(args.host, args.password, args.no_password)
     with listen(args.host, args.port) as listening:
         uploads = Path(tempfile.mkdtemp(prefix="uip2p-ui-"))
         os.environ["GRADIO_TEMP_DIR"] = str(uploads)  # before Gradio is imported; uploads go through it
         try:
-            serve(args, listening, auth, writer)
+            serve(args, listening, auth)
         finally:
             shutil.rmtree(uploads, ignore_errors=True)
     print("Stopped.", flush=True)
 
 
-def serve(args: argparse.Namespace, listening: socket.socket, auth: Auth | None, writer: Writer) -> None:
+def serve(args: argparse.Namespace, listening: socket.socket, auth: Auth | None) -> None:
     """Until SIGTERM or Ctrl-C."""
     from uip2p.models.folder import SHIPPED
     from uip2p.serving.ports import address, run
@@ -69,7 +70,7 @@ def serve(args: argparse.Namespace, listening: socket.socket, auth: Auth | None,
     try:
         found = examples(service.editor.parts)
         shipped = args.model in SHIPPED and args.lora is None
-        desk = Desk(service, Sessions(), found, shipped=shipped, writer=writer, max_pixels=args.max_pixels)
+        desk = Desk(service, Sessions(), found, shipped=shipped, max_pixels=args.max_pixels)
         app = application(desk, auth, args.runs)
         print(f"{url} edits pictures with {model_name(args.model)}. Ctrl-C stops.", flush=True)
         if args.open:

@@ -16,7 +16,7 @@ from uip2p.editing.attention import check_readable
 from uip2p.editing.instructions import UnknownWord, check_instruction
 from uip2p.editing.reversibility import Words, check_words, load_encoder
 from uip2p.errors import UserError
-from uip2p.provenance.writer import Writer, model_name
+from uip2p.provenance.writer import model_name
 from uip2p.serving.asking import MAX_PIXELS, Answer, Cancelled, Progress, Request
 from uip2p.serving.job import Job
 from uip2p.serving.pictures import open_picture
@@ -77,10 +77,10 @@ class Desk:
 
     def __init__(
         self, service: Service, sessions: Sessions, examples: list[Example], *, shipped: bool,
-        writer: Writer | None = None, max_pixels: int = MAX_PIXELS,
+        max_pixels: int = MAX_PIXELS,
     ):  # fmt: skip
         self.service, self.sessions, self.examples, self.shipped = service, sessions, examples, shipped
-        self.writer, self.max_pixels = writer or Writer(), max_pixels
+        self.max_pixels = max_pixels
         self.parts, self.settings = service.editor.parts, service.editor.settings
         self.no_check = _why_not(lambda: load_encoder(service.clip, service.editor))
         self.no_attention = _why_not(lambda: check_readable(self.parts))
@@ -196,15 +196,19 @@ class Desk:
     # ---- what a page may take along --------------------------------------------------------------
 
     def file(self, token: str, number: int, form: str) -> bytes:
-        """A state as a picture file that says that it was edited. KeyError: no such page, state or form."""
+        """A state as a picture file that says that it was edited, turn by turn. KeyError: no such page, state or form."""
         session = self.sessions.find(token)
         if session is None or number not in session.history:
             raise KeyError(number)
-        shot, first = session.history[number].content, session.history.path(number)[0].content
-        if shot.edited is None:
+        shots = [state.content for state in session.history.path(number)]
+        if shots[-1].edited is None:
             raise KeyError(number)
-        made = self.writer.made(shot.edited, model_name(self.service.editor))
-        return self.writer.encode(shot.picture, FILES[form], made, first.source)
+        writer, model, content = self.service.writer, model_name(self.service.editor), shots[0].source
+        for shot in shots:
+            if shot.edited is not None:
+                content = writer.encode(shot.picture, FILES[form], writer.made(shot.edited, model), content)
+        assert content is not None
+        return content
 
 
 class Latest:

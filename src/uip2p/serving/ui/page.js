@@ -1,18 +1,31 @@
-// The theme, keys, and pasting: what no component does. Runs before the page is there.
-const THEME = "uip2p-theme";
-const address = new URL(location.href);
-const kept = localStorage.getItem(THEME);
-if (kept && !address.searchParams.has("__theme")) {
-  address.searchParams.set("__theme", kept); // Gradio reads it there; without it, it follows the system
-  history.replaceState(null, "", address);
-}
+// The theme, keys, and pasting: what no component does.
 document.documentElement.lang = "en";
 
+// Light or dark as the system has it, unless someone has chosen; Gradio sets the class by the system.
+const THEME = "uip2p-theme";
+function wear() {
+  const kept = localStorage.getItem(THEME);
+  if (kept) document.body.classList.toggle("dark", kept === "dark");
+}
 document.addEventListener("click", (event) => {
   if (!event.target.closest("#u-theme")) return;
-  const dark = document.body.classList.toggle("dark");
-  localStorage.setItem(THEME, dark ? "dark" : "light");
+  localStorage.setItem(THEME, document.body.classList.contains("dark") ? "light" : "dark");
+  wear();
 });
+function dress() {
+  new MutationObserver(wear).observe(document.body, { attributes: true, attributeFilter: ["class"] });
+  wear();
+}
+if (document.body) dress();
+else document.addEventListener("DOMContentLoaded", dress);
+
+// The slider's pictures, which Gradio leaves without a text.
+new MutationObserver(() => {
+  document.querySelectorAll("#u-compare img").forEach((picture, index) => {
+    const text = index ? "After the edit" : "Before the edit";
+    if (picture.alt !== text) picture.alt = text;
+  });
+}).observe(document.documentElement, { childList: true, subtree: true });
 
 const writes = (element) => element.closest?.("input, textarea, [contenteditable]") !== null;
 document.addEventListener("keydown", (event) => {
