@@ -12,7 +12,7 @@ import pytest
 import torch
 from comfyui_double import load_pack
 from comfyui_life import FOLDER, PYTHON, WORKFLOWS, needs_comfyui, running
-from full_shapes import random_sd15
+from full_shapes import full_size, random_sd15
 from PIL import Image
 
 from uip2p.editing.editor import Editor
@@ -130,3 +130,29 @@ def test_the_single_file_is_the_same_editor_in_the_stock_nodes(started):
         assert difference.max() <= 2
     one, other = made.values()
     assert np.abs(one - other).max() > 20
+
+
+DETECT = """
+import json, sys, torch
+shapes, sys.argv, out = json.load(sys.stdin), [sys.argv[0], "--cpu"], sys.stdout
+sys.path.insert(0, "."); sys.stdout = sys.stderr
+import comfy.options; comfy.options.enable_args_parsing()
+from comfy import model_detection
+tensors = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+found = model_detection.model_config_from_unet(tensors, model_detection.unet_prefix_from_state_dict(tensors))
+text = found.process_clip_state_dict(dict(tensors))
+print(type(found).__name__, found.model_type(tensors).name, len(text), file=out)
+"""
+
+
+@pytest.mark.parametrize(("kind", "names", "expected"), [
+    ("sd15", [], "SD15_instructpix2pix EPS"),
+    ("sdxl", [], "SDXL_instructpix2pix EPS"),
+    ("sdxl", ["v_pred"], "SDXL_instructpix2pix V_PREDICTION"),
+])  # fmt: skip
+def test_comfyui_knows_an_editor_of_full_size(kind, names, expected):
+    shapes = {**full_size(kind), **{name: (0,) for name in names}}
+    text = sum(name.startswith(("cond_stage_model.", "conditioner.")) for name in shapes)
+    run = subprocess.run([PYTHON, "-c", DETECT], cwd=FOLDER, input=json.dumps(shapes), capture_output=True, text=True)
+    assert run.stdout.strip().startswith(expected), run.stderr[-2000:]
+    assert int(run.stdout.split()[-1]) >= text, "no text encoder's tensor is lost"

@@ -23,6 +23,7 @@ from uip2p.learning.journal import Journal
 from uip2p.learning.recipes import read_recipe, recipe_names
 from uip2p.models.clip import ClipConfig, build_clip
 from uip2p.models.lora import FILE
+from uip2p.models.publish import inspect
 from uip2p.models.tokenizer import build_tokenizer
 
 FULL_SIZE = [name for name in recipe_names() if name.startswith("sd")]
@@ -95,6 +96,7 @@ def test_a_recipe_trains_and_stock_pipelines_run_what_comes_out(models, tmp_path
     texts = ["license: other", "pipeline_tag: image-to-image", f"--recipe {recipe} --data data", "records of `data`"]
     for text in (*texts, "| reconstruction |", "commit `", "12 pictures"):
         assert text in card, text
+    assert len(inspect(tmp_path / "run/model").problems) == 1, "nothing of this machine; the base's licence nobody knows"
     before = (build_xl_pipeline if xl else build_pipeline)().vae
     assert all(torch.equal(a, b) for a, b in zip(before.parameters(), pipe.vae.parameters(), strict=True)) or xl
 

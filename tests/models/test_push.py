@@ -176,10 +176,12 @@ def test_the_hub_reads_the_card_that_train_writes(tmp_path, tiny_folder):
 
     shutil.copytree(tiny_folder, tmp_path / "model")
     (tmp_path / "metrics.jsonl").write_text("")
-    path = write_card(tmp_path, "sd15-ip2p", {"about": "A test"}, ids.SD15, Path("data"), ["uip2p", "train"])
+    words = ["uip2p", "train", "--set", "model.clips=['/home/ann/my clips/big']", "--set", "model.base=owner/name"]
+    path = write_card(tmp_path, "sd15-ip2p", {"about": "A test"}, ids.SD15, Path("data"), words)
     card = ModelCard.load(path)
     assert card.data.license == "creativeml-openrail-m" and card.data.base_model == ids.SD15
     assert (card.data.library_name, card.data.pipeline_tag) == ("diffusers", "image-to-image")
+    assert "--set model.clips=['…/big'] --set model.base=owner/name`" in card.text
     blocks = card.text.split("```python\n")[1:]
     assert len(blocks) == 2
     for block in blocks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def write_card(
     validation = [row for row in rows if row.get("best")]
     licence, url = hub.LICENCES.get(base.partition("@")[0], ("other", ""))
     revision = hub.REVISIONS.get(base, "")
-    where = f"[{base}](https://huggingface.co/{base})" if hub.is_hub_id(base) else f"`{Path(base).name}`"
+    where = f"[{base}](https://huggingface.co/{base})" if hub.is_hub_id(base) else f"`{hub.public_name(base)}`"
     lines = [
         "---",
         f"license: {licence}",
@@ -47,7 +48,7 @@ def write_card(
         + (f": [{licence}]({url})." if url else "."),
         f"- **Data**: {f'records of `{data.name}`' if data else 'the miniature world of the package'}; captions and "
         "instructions, no edited pictures.",
-        f"- **Command**: `{' '.join(command)}`",
+        f"- **Command**: `{without_paths(' '.join(command))}`",
         f"- **Code**: commit `{commit()}`; {', '.join(f'{key} {value}' for key, value in versions().items())}",
         f"- **Training**: {steps[-1]['images']:,} pictures in {steps[-1]['seconds'] / 3600:.1f} hours."
         if steps
@@ -59,6 +60,11 @@ def write_card(
     path = out / "model" / "README.md"
     checkpoint.replace_text(path, "\n".join(lines) + "\n")
     return path
+
+
+def without_paths(text: str) -> str:
+    """Of each absolute path only its end: nobody else has the folders of this machine."""
+    return re.sub(r"(?<![\w:/.~-])(?:/|[A-Za-z]:\\)(?:[^/\\'\"`,\]]+[/\\]+)+", "…/", text)
 
 
 def _use(model: Path) -> list[str]:

@@ -54,6 +54,11 @@ def is_hub_id(name: str) -> bool:
     return name.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith(".safetensors")
 
 
+def public_name(name: str | Path) -> str:
+    """As strangers may read it: a hub id whole, of a path the last part."""
+    return str(name) if is_hub_id(str(name)) else Path(name).name
+
+
 def full_name(name: str | Path) -> str:
     """A short name of NAMES → its id; anything else as it is."""
     return NAMES.get(str(name), str(name))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from uip2p.learning.diffusion import one_step_estimate
+from uip2p.models import hub
 from uip2p.models.attention import Tap, tappable
 from uip2p.models.fast import fast
 from uip2p.models.folder import load_autoencoder, load_pipeline, quiet
@@ -141,7 +142,7 @@ class LatentEditor(nn.Module):
             pipeline = stock_pipeline(whole)
             if lora_layers(self.unet):
                 pipeline.unet = merged(self.unet, None if whole is self else widen_conv_in(whole.unet))
-                save_lora(self.unet, folder, {"base": self.base})
+                save_lora(self.unet, folder, {"base": hub.public_name(self.base)})
             elif whole is not self:
                 pipeline.unet = self.unet
             pipeline.save_pretrained(folder, safe_serialization=True)

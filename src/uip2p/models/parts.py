@@ -106,6 +106,8 @@ def load_network(model_class: Any, folder: Path, part: str, dtype: torch.dtype, 
             f"{weights}: the tensor '{key}' has shape {list(on_disk)} where config.json asks for "
             f"{list(expected)}{_and_more(wrong)}. Use config.json and weights of one and the same model."
         )
+    if isinstance(model, diffusers.ConfigMixin):
+        model.register_to_config(_name_or_path="")  # a folder of this machine, which saving would write down
     return model
 
 
