@@ -1,0 +1,352 @@
+"""What a server stands: crowds, many requests, hostile files, a kill, guessed keys, its own schema turned against it.
+
+    python benchmarks/serving.py --out docs/results/serving          all of it, 15 minutes
+    python benchmarks/serving.py load hostile                        some of it, printed
+
+It starts `uip2p serve` on the shipped model for each, as a user would, on the loopback address. Every loop is bounded.
+--out: figures.json, and figures.md, the table that the docs show.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import json
+import os
+import random
+import secrets
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hostile
+import httpx
+import numpy as np
+import psutil
+import torch
+from measure import where
+from scipy.stats import mannwhitneyu
+
+EDITS = "/v1/images/edits"
+MB = 1e6
+
+
+# ---- a server, as a user starts it ---------------------------------------------------------------
+
+
+@dataclass
+class Server:
+    """A running `uip2p serve`. url: without a slash at its end. key: one that it knows."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    key: str
+    log: Path
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.headers = {"Authorization": f"Bearer {self.key}"}
+        self.client = httpx.Client(base_url=self.url, headers=self.headers, timeout=120)
+
+    def edit(self, content: bytes, name: str = "picture.png", **fields: Any) -> httpx.Response:
+        return self.client.post(EDITS, files={"image": (name, content)}, data={"prompt": "make the car blue", **fields})
+
+    def resident(self) -> int:
+        return psutil.Process(self.process.pid).memory_info().rss
+
+
+@contextmanager
+def server(*options: str) -> Iterator[Server]:
+    """Ready, with one key; gone at the end."""
+    with socket.socket() as free, tempfile.TemporaryDirectory() as folder:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        key, log = secrets.token_urlsafe(24), Path(folder) / "log"
+        command = [sys.executable, "-m", "uip2p.cli", "serve", "--port", str(port), *options]
+        with open(log, "wb") as file:
+            process = subprocess.Popen(command, env={**os.environ, "UIP2P_API_KEYS": key}, stderr=file, stdout=file)
+        running = Server(process, f"http://127.0.0.1:{port}", key, log)
+        try:
+            wait_until(lambda: running.client.get("/ready").status_code == 200, 120, log)
+            yield running
+        finally:
+            process.kill()
+            process.wait()
+
+
+def wait_until(done: Callable[[], bool], seconds: float, log: Path) -> None:
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        try:
+            if done():
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise SystemExit(f"the server was not ready within {seconds:g} s:\n{log.read_text()[-3000:]}")
+
+
+class Peak:
+    """`with Peak(process) as peak`: peak.bytes is the most resident memory that was seen, every 2 ms."""
+
+    def __init__(self, running: Server):
+        self.running, self.bytes, self.over = running, 0, False
+
+    def __enter__(self) -> Peak:
+        self.thread = threading.Thread(target=self._watch)
+        self.thread.start()
+        return self
+
+    def _watch(self) -> None:
+        while not self.over:
+            self.bytes = max(self.bytes, self.running.resident())
+            time.sleep(0.002)
+
+    def __exit__(self, *_: object) -> None:
+        self.over = True
+        self.thread.join()
+
+
+# ---- 200 clients, a queue of 8 -------------------------------------------------------------------
+
+
+def load(clients: int = 200, patience: float = 300) -> dict[str, Any]:
+    """All at once; then, all of them again, each as often as it takes: who is told to come back comes when told."""
+    content = hostile.picture()
+
+    async def once(client: httpx.AsyncClient) -> tuple[int, float, str]:
+        began = time.monotonic()
+        answer = await client.post(EDITS, files={"image": ("a.png", content)}, data={"prompt": "make the car blue"})
+        return answer.status_code, time.monotonic() - began, answer.headers.get("retry-after", "")
+
+    async def patient(client: httpx.AsyncClient, ends: float) -> tuple[int, float, str]:
+        began = time.monotonic()
+        while True:
+            status, _, after = await once(client)
+            if status != 429 or time.monotonic() > ends:
+                return status, time.monotonic() - began, after
+            await asyncio.sleep(float(after) * random.uniform(1, 1.5))
+
+    async def crowd(ask: Callable[..., Any], *more: Any) -> list[tuple[int, float, str]]:
+        several = httpx.Limits(max_connections=clients)
+        async with httpx.AsyncClient(base_url=running.url, headers=running.headers, timeout=patience, limits=several) as client:
+            return await asyncio.gather(*(ask(client, *more) for _ in range(clients)))
+
+    def figures(answers: Sequence[tuple[int, float, str]]) -> dict[str, Any]:
+        seconds = sorted(each[1] for each in answers)
+        statuses = Counter(status for status, _, _ in answers)
+        told = [after for status, _, after in answers if status == 429]
+        return {
+            "statuses": dict(sorted(statuses.items())), "median_s": statistics.median(seconds), "longest_s": seconds[-1],
+            "429_with_retry_after": sum(bool(after) for after in told),
+        }  # fmt: skip
+
+    with server("--queue", "8") as running:
+        running.edit(content)
+        burst = figures(asyncio.run(crowd(once)))
+        began = time.monotonic()
+        returning = figures(asyncio.run(crowd(patient, time.monotonic() + patience)))
+        returning["edits_per_second"] = clients / (time.monotonic() - began)
+        return {"clients": clients, "queue": 8, "burst": burst, "returning": returning, "next": running.edit(content).status_code}
+
+
+# ---- 2,000 requests ------------------------------------------------------------------------------
+
+
+def memory(requests: int = 2000, at_once: int = 4, warm: int = 200, seed: int = 0) -> dict[str, Any]:
+    """Pictures of random sizes, 16 to 1,024 pixels a side, and formats. Resident memory after `warm` requests, and then."""
+    rng = random.Random(seed)
+    sizes = [(int(2 ** rng.uniform(4, 10)), int(2 ** rng.uniform(4, 10))) for _ in range(requests)]
+    formats = [rng.choice(["PNG", "JPEG", "WEBP"]) for _ in range(requests)]
+    noise = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    resident: list[int] = []
+    statuses: Counter[int] = Counter()
+
+    def content(size: tuple[int, int], format: str) -> bytes:
+        out = io.BytesIO()
+        hostile.Image.fromarray(noise).resize(size).save(out, format)
+        return out.getvalue()
+
+    async def all_of_them() -> None:
+        gate = asyncio.Semaphore(at_once)
+
+        async def one(client: httpx.AsyncClient, size: tuple[int, int], format: str) -> None:
+            async with gate:
+                picture = await asyncio.to_thread(content, size, format)
+                answer = await client.post(EDITS, files={"image": (f"a.{format.lower()}", picture)}, data={"prompt": "make the car blue"})
+            statuses[answer.status_code] += 1
+            resident.append(running.resident())
+            if len(resident) % 100 == 0:
+                print(f"  {len(resident)} requests, {resident[-1] / MB:.0f} MB", file=sys.stderr)
+
+        async with httpx.AsyncClient(base_url=running.url, headers=running.headers, timeout=120) as client:
+            await asyncio.gather(*(one(client, *each) for each in zip(sizes, formats, strict=True)))
+
+    with server() as running:
+        began = time.monotonic()
+        asyncio.run(all_of_them())
+        seconds = time.monotonic() - began
+    window = max(1, min(100, requests // 10))
+    before, after = (statistics.median(part) for part in (resident[warm : warm + window], resident[-window:]))
+    return {
+        "requests": requests, "statuses": dict(statuses), "seconds": seconds, "warm_mb": before / MB, "end_mb": after / MB,
+        "growth": after / before - 1, "peak_mb": max(resident) / MB, "every_100_mb": [round(each / MB) for each in resident[99::100]],
+    }  # fmt: skip
+
+
+# ---- hostile files -------------------------------------------------------------------------------
+
+
+def hostile_files() -> dict[str, Any]:
+    """Each alone, after a good one of 1,024 px has warmed it up; a good one after each."""
+    good = hostile.picture(size=(1024, 1024))
+    rows = {}
+    with server() as running:
+        for _ in range(3):
+            assert running.edit(good).status_code == 200
+        for name, content in hostile.files().items():
+            before = running.resident()
+            with Peak(running) as peak:
+                began = time.monotonic()
+                answer = running.edit(content, name)
+                seconds = time.monotonic() - began
+            rows[name] = {
+                "status": answer.status_code, "seconds": seconds, "rise_mb": max(0, peak.bytes - before) / MB,
+                "bytes": len(content), "says": answer.json().get("error", {}).get("message", ""),
+                "next": running.edit(hostile.picture()).status_code,
+            }  # fmt: skip
+    return {
+        "files": len(rows), "statuses": dict(Counter(row["status"] for row in rows.values())),
+        "greatest_rise_mb": max(row["rise_mb"] for row in rows.values()),
+        "longest_s": max(row["seconds"] for row in rows.values()),
+        "next_good": dict(Counter(row["next"] for row in rows.values())), "rows": rows,
+    }  # fmt: skip
+
+
+# ---- SIGTERM -------------------------------------------------------------------------------------
+
+
+def kill() -> dict[str, Any]:
+    """During a job that can be finished in time, and during one that can not."""
+    return {"short": _killed(steps=40), "long": _killed(steps=200, n=8)}
+
+
+def _killed(**fields: Any) -> dict[str, Any]:
+    answers: list[httpx.Response] = []
+    with server() as running:
+        running.edit(hostile.picture())
+        asking = threading.Thread(target=lambda: answers.append(running.edit(hostile.picture(), **fields)))
+        asking.start()
+        metrics = httpx.Client(base_url=running.url, headers=running.headers)
+        wait_until(lambda: 'uip2p_pictures_in_work 0.0' not in metrics.get("/metrics").text, 20, running.log)
+        running.process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        code = running.process.wait(30)
+        seconds = time.monotonic() - began
+        asking.join(5)
+    answer = answers[0]
+    return {"status": answer.status_code, "retry_after": answer.headers.get("retry-after"), "exit_code": code, "exit_s": seconds}
+
+
+# ---- keys ----------------------------------------------------------------------------------------
+
+
+def keys(rounds: int = 2000) -> dict[str, Any]:
+    """Missing, wrong, and guessed more and more rightly: statuses, and whether the time to say no tells which."""
+    with server() as running:
+        key = running.key
+        guesses = {
+            "missing": None,
+            "short": "x",
+            "wrong": secrets.token_urlsafe(24),
+            "one letter right": key[0] + secrets.token_urlsafe(24)[1:],
+            "half right": key[: len(key) // 2] + secrets.token_urlsafe(24)[len(key) // 2 :],
+            "all but the last": key[:-1] + ("A" if key[-1] != "A" else "B"),
+            "right and one more": key + "A",
+        }
+        times: dict[str, list[float]] = {name: [] for name in guesses}
+        statuses: dict[str, set[int]] = {name: set() for name in guesses}
+        order = list(guesses)
+        with httpx.Client(base_url=running.url, timeout=30) as client:
+            for number in range(rounds + 50):
+                random.shuffle(order)
+                for name in order:
+                    header = {} if guesses[name] is None else {"Authorization": f"Bearer {guesses[name]}"}
+                    began = time.perf_counter()
+                    answer = client.get("/v1/models", headers=header)
+                    seconds = time.perf_counter() - began
+                    statuses[name].add(answer.status_code)
+                    if number >= 50:
+                        times[name].append(seconds)
+    rows = {
+        name: {
+            "statuses": sorted(statuses[name]), "median_us": 1e6 * statistics.median(times[name]),
+            "p_against_wrong": float(mannwhitneyu(times[name], times["wrong"]).pvalue),
+        }
+        for name in guesses
+    }  # fmt: skip
+    spread = np.subtract(*np.percentile(times["wrong"], [75, 25])) * 1e6
+    return {"rounds": rounds, "wrong_interquartile_us": float(spread), "rows": rows}
+
+
+# ---- its own schema ------------------------------------------------------------------------------
+
+
+def fuzz(examples: int = 100) -> dict[str, Any]:
+    """schemathesis makes requests of the OpenAPI schema, right and wrong ones: no answer may be a 500."""
+    with server("--rate", "0", "--queue", "64") as running, tempfile.TemporaryDirectory() as folder:
+        command = [
+            sys.executable, "-m", "schemathesis.cli", "run", f"{running.url}/openapi.json", "--header",
+            f"Authorization: Bearer {running.key}", "--max-examples", str(examples), "--checks", "not_a_server_error",
+            "--seed", "1", "--report", "junit", "--report-dir", folder, "--no-color", "--request-timeout", "60",
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+        counted = running.client.get("/metrics").text
+        alive = running.edit(hostile.picture()).status_code
+    statuses = Counter[str]()
+    for line in counted.splitlines():
+        if line.startswith("uip2p_http_requests_total{"):
+            status = line.partition('status="')[2].partition('"')[0]
+            statuses[status] += int(float(line.rpartition(" ")[2]))
+    return {"exit_code": done.returncode, "statuses": dict(sorted(statuses.items())), "next": alive,
+            "says": done.stdout[-2000:]}  # fmt: skip
+
+
+# ---- all of it -----------------------------------------------------------------------------------
+
+PARTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "load": load, "memory": memory, "hostile": hostile_files, "kill": kill, "keys": keys, "fuzz": fuzz,
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], default=[], metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--out", type=Path, help="a folder for the figures")
+    args = parser.parse_args()
+    path = None if args.out is None else args.out / "figures.json"
+    found = json.loads(path.read_text()) if path and path.exists() else {}
+    for name in args.parts or PARTS:
+        print(f"{name} …", file=sys.stderr)
+        found[name] = {"where": where(torch.device("cpu")), **PARTS[name]()}
+        print(json.dumps({name: found[name]}, indent=1))
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
