@@ -12,6 +12,7 @@ from uip2p.errors import UserError
 
 VERBS = {
     "edit": ("uip2p.editing.command", "edit a picture, or a folder of them, by instruction"),
+    "serve": ("uip2p.serving.command", "edits over HTTP, as OpenAI's API has them"),
     "train": ("uip2p.learning.command", "train one recipe, or the whole miniature from nothing"),
     "data": ("uip2p.datasets.command", "prepare records for training: what would be computed again and again"),
     "compare": ("uip2p.compare.command", "train the rows of a comparison, measure all in one way, print the table"),

@@ -41,17 +41,22 @@ Source = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 # ---- in ------------------------------------------------------------------------------------------
 
 
-def load_image(source: Source, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def load_image(
+    source: Source, max_pixels: int = MAX_PIXELS, formats: Sequence[str] = FORMATS, name: str = "the given bytes"
+) -> Image.Image:
     """Any picture -> PIL, RGB, 8 bit, upright, sRGB, first frame, transparency over white.
 
-    source: a file's path, a file's bytes, a PIL image, or uint8 [H, W], [H, W, 3] or [H, W, 4].
+    source: a file's path, a file's bytes, a PIL image, or uint8 [H, W], [H, W, 3] or [H, W, 4]. formats: that a file
+    may have, some of FORMATS. name: what a message calls a file's bytes.
     UserError: not a picture of a known format, damaged, or more than `max_pixels` (read from the header,
     before anything is decoded).
     """
-    return load_with_alpha(source, max_pixels)[0]
+    return load_with_alpha(source, max_pixels, formats, name)[0]
 
 
-def load_with_alpha(source: Source, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, Image.Image | None]:
+def load_with_alpha(
+    source: Source, max_pixels: int = MAX_PIXELS, formats: Sequence[str] = FORMATS, name: str = "the given bytes"
+) -> tuple[Image.Image, Image.Image | None]:
     """As `load_image`, and the transparency (PIL, L) that was flattened, None for an opaque picture."""
     if isinstance(source, Image.Image):
         return _upright_rgb(source, "the given picture", max_pixels)
@@ -66,18 +71,20 @@ def load_with_alpha(source: Source, max_pixels: int = MAX_PIXELS) -> tuple[Image
     with warnings.catch_warnings():  # damage is an error or it is nothing; size is judged by our own limit
         warnings.simplefilter("ignore")
         if isinstance(source, bytes):
-            return _decode(io.BytesIO(source), "the given bytes", max_pixels)
+            return _decode(io.BytesIO(source), name, max_pixels, formats)
         with _open(Path(source)) as file:
-            return _decode(file, str(source), max_pixels)
+            return _decode(file, str(source), max_pixels, formats)
 
 
-def _decode(stream: IO[bytes], name: str, max_pixels: int) -> tuple[Image.Image, Image.Image | None]:
+def _decode(
+    stream: IO[bytes], name: str, max_pixels: int, formats: Sequence[str]
+) -> tuple[Image.Image, Image.Image | None]:
     try:
-        picture = Image.open(stream, formats=FORMATS)
+        picture = Image.open(stream, formats=tuple(formats))
     except Image.DecompressionBombError:
         raise _too_large(name, "far too many pixels", max_pixels) from None
     except UnidentifiedImageError:
-        raise UserError(f"{name}: not a picture we can read. Give a {_list(FORMATS)} file.") from None
+        raise UserError(f"{name}: not a picture we can read. Give a {_list(formats)} file.") from None
     except Exception as error:  # a hostile header can fail in any decoder's own way
         raise UserError(f"{name}: its header is damaged ({error}). Export the picture again.") from error
     return _upright_rgb(picture, name, max_pixels)

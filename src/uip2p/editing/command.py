@@ -6,12 +6,10 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from uip2p.editing.options import add_model, add_place, load
 from uip2p.errors import UserError
-
-if TYPE_CHECKING:
-    from uip2p.editing.editor import Editor
 
 EXAMPLES = """
 examples:
@@ -32,9 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="result; a folder with --records")
     parser.add_argument("--turns", metavar="FILE", help="instructions, one a line, each on the result before it")
     parser.add_argument("--records", metavar="FILE", help="a metadata.jsonl: edit every row's picture")
-    parser.add_argument("--model", default="mini", help='"mini" (shipped), a folder, a hub id or a .safetensors file '
-                        "(default: mini)")  # fmt: skip
-    parser.add_argument("--lora", metavar="FILE", help="merge this LoRA into the model: a file, its folder or a hub id")
+    add_model(parser)
     parser.add_argument("--seed", type=int, default=0, help="another seed, another try (default: 0)")
     parser.add_argument("--steps", type=int, help="denoising steps (default: the model's)")
     parser.add_argument("--guidance", type=float, help="how strongly to follow the instruction (default: the model's)")
@@ -42,17 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scheduler", help="ddim, euler, euler-ancestral, dpm or lcm (default: the model's)")
     parser.add_argument("--batch-size", type=int, default=8, help="pictures at a time with --records (default: 8)")
     parser.add_argument("--no-residual", action="store_true", help="do not bring a large picture's own detail back")
-    place = parser.add_argument_group("memory and time", "what fits a small device; see benchmarks/edit_memory.py")
-    place.add_argument("--device", help="cpu, cuda or mps (default: the best there is)")
-    place.add_argument("--dtype", choices=("fp32", "fp16", "bf16"), default="fp32", help="precision (default: fp32)")
-    place.add_argument("--offload", choices=("model", "sequential"), default="", help="wait on the CPU: a network at "
-                       "a time goes to the GPU, or a layer at a time, the least memory and the slowest")  # fmt: skip
-    place.add_argument("--attention-slicing", action="store_true", help="half of the heads at a time")
-    place.add_argument("--vae-tiling", action="store_true", help="decode in tiles; colours differ slightly")
-    place.add_argument("--vae-slicing", action="store_true", help="decode the pictures of a batch one by one")
-    place.add_argument("--tiny-decoder", metavar="MODEL", help="decode drafts by an AutoencoderTiny, such as tiny-sd")
-    place.add_argument("--runtime", choices=("onnxruntime", "openvino"), help="of an ONNX folder (default: the first)")
-    place.add_argument("--compile", action="store_true", help="torch.compile: minutes first, for many pictures")
+    add_place(parser)
     check = parser.add_argument_group("check", "undo each edit by its reverse instruction, and see what comes back")
     check.add_argument("--check", action="store_true", help="say how reversible each edit is, and if it likely failed")
     check.add_argument("--best-of", type=int, default=1, metavar="N", help="check the seeds SEED to SEED+N−1, keep one")
@@ -84,17 +70,6 @@ def run(args: argparse.Namespace) -> None:
     if (args.instruction is None) == (args.turns is None):
         raise UserError('give either an INSTRUCTION, such as "make the car blue", or --turns FILE.')
     run_picture(args, options)
-
-
-def load(args: argparse.Namespace) -> Editor:
-    """The editor that --model and what goes with it name."""
-    from uip2p.editing.editor import Editor
-
-    return Editor.from_pretrained(
-        args.model, args.device, args.dtype, lora=args.lora, tiny_decoder=args.tiny_decoder, offload=args.offload,
-        attention_slicing=args.attention_slicing, vae_tiling=args.vae_tiling, vae_slicing=args.vae_slicing,
-        compile=args.compile, runtime=args.runtime,
-    )  # fmt: skip
 
 
 def check_options(args: argparse.Namespace) -> dict[str, Any]:

@@ -4,12 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from PIL import Image
-
-from uip2p.editing.editor import Edited
-from uip2p.editing.reversibility import Words
 from uip2p.errors import UserError
+
+if TYPE_CHECKING:  # a server listens before it has imported what takes seconds
+    from PIL import Image
+
+    from uip2p.editing.editor import Edited
+    from uip2p.editing.reversibility import Words
+
+
+MAX_PIXELS = 25_000_000  # of a picture that comes
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """queue: jobs that wait, besides those in work; more are told to come back. batch: pictures that the editor makes
+    at a time. linger: seconds that a batch waits for others to join. deadline: seconds from question to answer, also
+    the most that a request may ask for. count: results of one request. steps: of one result, at most."""
+
+    queue: int = 8
+    batch: int = 8
+    linger: float = 0.01
+    deadline: float = 120.0
+    count: int = 8
+    steps: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +50,7 @@ class Request:
     guidance_scale: float | None = None
     image_guidance_scale: float | None = None
     check: bool = False
-    words: Words = field(default_factory=Words)
+    words: Words | None = None
     attention: bool = False
     previews: int = 0
     deadline: float | None = None
@@ -38,11 +58,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """edits: in the order of their seeds. queued, seconds: how long it waited, and how long it took from then on."""
+    """edits: in the order of their seeds. queued, seconds: how long it waited, and how long it took from then on.
+    batch: results in the batch that made the last of them, other askers' too."""
 
     edits: tuple[Edited, ...]
     queued: float
     seconds: float
+    batch: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,13 @@ import contextlib
 import time
 from collections.abc import Generator
 from concurrent.futures import Future, InvalidStateError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from uip2p.editing.editor import Edited
 from uip2p.errors import UserError
 from uip2p.serving.asking import Answer, Cancelled, Expired, Listener, Progress, Request
+
+if TYPE_CHECKING:
+    from uip2p.editing.editor import Edited
 
 
 class Job:
@@ -29,6 +31,7 @@ class Job:
         self.future: Future[Answer] = Future()
         self.submitted = time.monotonic()
         self.started: float | None = None
+        self.batch = 0
         self.total = request.count * options["steps"] * (2 if request.check else 1)
         self.steps_done = 0
         self.edits: list[Edited | None] = [None] * request.count
@@ -98,7 +101,7 @@ class Job:
         if all(edit is not None for edit in self.edits):
             started, now = self.started or self.submitted, time.monotonic()
             edits = tuple(edit for edit in self.edits if edit is not None)
-            self._answer(Answer(edits, started - self.submitted, now - started))
+            self._answer(Answer(edits, started - self.submitted, now - started, self.batch))
 
     def fail(self, error: UserError) -> None:
         self.pending = []

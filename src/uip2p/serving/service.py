@@ -6,46 +6,33 @@ first come, first served; an edit does not depend on the batch it is in.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from PIL import Image
 
 from uip2p.editing.editor import Edited, Editor, Step, working_size
 from uip2p.editing.instructions import check_instruction
-from uip2p.editing.reversibility import Encoder, candidates, check_words, load_encoder
+from uip2p.editing.reversibility import Encoder, Words, candidates, check_words, load_encoder
 from uip2p.errors import UserError
-from uip2p.serving.asking import Busy, Draining, Failed, Listener, OutOfMemory, Request
+from uip2p.serving.asking import Busy, Draining, Failed, Limits, Listener, OutOfMemory, Request
 from uip2p.serving.job import Job
 from uip2p.serving.memory import is_out_of_memory, release
 
 LOG = logging.getLogger("uip2p.serving")
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """queue: jobs that wait, besides those in work; more are told to come back. batch: pictures that the editor makes
-    at a time. linger: seconds that a batch waits for others to join. deadline: seconds from question to answer, also
-    the most that a request may ask for. count: results of one request. steps: of one result, at most."""
-
-    queue: int = 8
-    batch: int = 8
-    linger: float = 0.01
-    deadline: float = 120.0
-    count: int = 8
-    steps: int = 200
+REGAIN = 50  # good batches after which a batch may again be twice as large as the memory once allowed
 
 
 class Unit(NamedTuple):
-    """One result of a job: the index among its results."""
+    """One result of a job: which of its results."""
 
     job: Job
-    index: int
+    which: int
 
 
 class _Stop(Exception):
@@ -75,7 +62,9 @@ class Service:
         self._jobs: list[Job] = []  # those with results that no batch has taken, in their order
         self._changed = threading.Condition()
         self._working: tuple[Unit, ...] = ()
-        self._most = self.limits.batch
+        self.out_of_memory = 0  # batches that met it
+        self._most = self.limits.batch  # pictures a batch, fewer where the memory was not enough
+        self._good = 0  # batches since the memory was not enough
         self._pace = 0.0  # seconds a result lately took, in its batch
         self._draining = self._ended = False
         self._abandon = False
@@ -92,19 +81,24 @@ class Service:
         kind = (size, request.check, request.attention, *options.values())
         deadline = min(request.deadline or self.limits.deadline, self.limits.deadline)
         with self._changed:
-            if self._draining:
-                raise Draining("the service is about to stop: ask again in a moment.", 5.0)
-            self._jobs = [job for job in self._jobs if not job.over]
-            if sum(job.started is None for job in self._jobs) >= self.limits.queue:
-                raise Busy(f"{self.limits.queue} edits are waiting already: ask again later.", self.wait())
+            self.admit()
             job = Job(request, kind, options, deadline, listener)
             job.future.add_done_callback(self._count)
             self._jobs.append(job)
             self._changed.notify_all()
         return job
 
+    def admit(self) -> None:
+        """Busy, Draining: what a request would be told now, whatever it asks. Before one reads a picture, say."""
+        with self._changed:
+            if self._draining:
+                raise Draining("the service is about to stop: ask again in a moment.", 5.0)
+            self._jobs = [job for job in self._jobs if not job.over]
+            if self.waiting >= self.limits.queue:
+                raise Busy(f"{self.limits.queue} edits are waiting already: ask again later.", self.wait())
+
     def _check(self, request: Request) -> dict[str, Any]:
-        parts, words, limits = self.editor.parts, request.words, self.limits
+        parts, words, limits = self.editor.parts, request.words or Words(), self.limits
         text = check_instruction(request.instruction, parts)
         seeds = [request.seed, request.seed + request.count - 1] if type(request.seed) is int else [request.seed]
         options = self.editor.check_options(
@@ -156,7 +150,7 @@ class Service:
         with self._changed:
             self._draining = True
             self._changed.notify_all()
-            whole = self._changed.wait_for(lambda: not self._jobs and not self._working, seconds)
+            whole = self._changed.wait_for(lambda: self._first() is None and not self._working, seconds)
             if not whole:
                 self._abandon = True
             left = [*self._jobs, *(unit.job for unit in self._working)]
@@ -177,6 +171,8 @@ class Service:
                 continue  # those that were waiting have gone
             began = time.monotonic()
             self.batches[len(units)] += 1
+            for unit in units:
+                unit.job.batch = len(units)
             try:
                 self._make(units)
             finally:
@@ -199,8 +195,8 @@ class Service:
                     break
             units: list[Unit] = []
             for job in self._jobs:
-                if job.kind == first.kind and not job.over:
-                    units += [Unit(job, index) for index in job.begin(self._most - len(units))]
+                if job.kind == first.kind and not job.over and len(units) < self._most:
+                    units += [Unit(job, which) for which in job.begin(self._most - len(units))]
             self._jobs = [job for job in self._jobs if job.pending and not job.over]
             self._working = tuple(units)
             self._changed.notify_all()
@@ -221,11 +217,14 @@ class Service:
             edits = self._edit(units)
             pictures = [one.image for one in edits]
             refused = self.refuse_pictures(pictures) if self.refuse_pictures else [None] * len(edits)
-            for (job, index), edited, refusal in zip(units, edits, refused, strict=True):
+            for (job, which), edited, refusal in zip(units, edits, refused, strict=True):
                 if refusal is not None:
                     job.fail(refusal)
                 else:
-                    job.made(index, edited)
+                    job.made(which, edited)
+            self._good += 1
+            if self._good >= REGAIN:
+                self._good, self._most = 0, min(2 * self._most, self.limits.batch)
         except _Stop:
             return
         except Exception as error:
@@ -235,6 +234,8 @@ class Service:
         """A batch that failed is made in halves, so that only the edit whose fault it is fails."""
         memory = is_out_of_memory(error)
         if memory:
+            self.out_of_memory += 1
+            self._good = 0
             LOG.warning("out of memory", extra={"batch": len(units)})
         elif not isinstance(error, UserError):
             LOG.error("an edit failed", exc_info=error, extra={"batch": len(units)})
@@ -259,27 +260,29 @@ class Service:
         requests = [unit.job.request for unit in units]
         first, options = requests[0], units[0].job.options
         pictures, texts = [each.picture for each in requests], [each.instruction for each in requests]
-        seeds = [unit.job.request.seed + unit.index for unit in units]
-        options = {**options, "on_step": lambda step: self._tell(units, step)}
+        seeds = [unit.job.request.seed + unit.which for unit in units]
+        steps = itertools.count(1)
+        options = {**options, "on_step": lambda step: self._tell(units, step, next(steps) <= step.total)}
         if first.attention:
             options["attention"] = True
         if first.check:
-            clip, words = load_encoder(self.clip, self.editor), [each.words for each in requests]
+            clip, words = load_encoder(self.clip, self.editor), [each.words or Words() for each in requests]
             texts = [check_instruction(text, self.editor.parts) for text in texts]
             return [several[0] for several in candidates(self.editor, clip, pictures, texts, seeds, words, **options)]
         return self.editor.edit(pictures, texts, seed=seeds, batch_size=len(units), **options)
 
-    def _tell(self, units: Sequence[Unit], step: Step) -> None:
-        """After each step of a batch. _Stop: nobody waits for any of it."""
+    def _tell(self, units: Sequence[Unit], step: Step, forward: bool) -> None:
+        """After each step of a batch. forward: of the edits, not of their reverses, which nobody is shown. _Stop:
+        nobody waits for any of it."""
         if self._abandon or all(unit.job.over for unit in units):
             raise _Stop
-        wanted = any(_preview_due(unit.job.request, step) for unit in units)
+        wanted = forward and any(_preview_due(unit.job.request, step) for unit in units)
         previews = step.preview() if wanted else []
         for job in {unit.job: None for unit in units}:
             mine = [position for position, unit in enumerate(units) if unit.job is job]
             job.steps_done += len(mine)
             due = wanted and _preview_due(job.request, step)
-            job.step({job.request.seed + units[i].index: previews[i] for i in mine} if due else {})
+            job.step({job.request.seed + units[i].which: previews[i] for i in mine} if due else {})
 
 
 def _preview_due(request: Request, step: Step) -> bool:

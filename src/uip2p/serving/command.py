@@ -1,0 +1,149 @@
+"""`uip2p serve`: the HTTP API over one model."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from uip2p.errors import UserError
+from uip2p.serving.options import add_service, limits, load_service, model_name
+
+if TYPE_CHECKING:
+    from uip2p.serving.keys import Key
+    from uip2p.serving.server import Settings
+    from uip2p.serving.service import Service
+
+EXAMPLES = """
+examples:
+  uip2p serve                                             the shipped model, for this machine alone
+  uip2p serve --new-key alice                             prints a key, and the line that lets it in
+  uip2p serve --host 0.0.0.0 --keys keys.txt --rate 60    for others
+  curl -F image=@scene.png -F prompt="make the car blue" http://127.0.0.1:8000/v1/images/edits
+"""
+LOG = logging.getLogger("uip2p.serving")
+GRACE = 8.0  # seconds for what is in work when the server is told to stop
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    add_service(parser, 8000)
+    door = parser.add_argument_group("who may ask")
+    door.add_argument("--keys", metavar="FILE", help="lines NAME:SHA256 of keys; also the environment's UIP2P_API_KEYS")
+    door.add_argument("--no-keys", action="store_true", help="let everybody in, at any address")
+    door.add_argument("--new-key", metavar="NAME", help="print a new key and its line, and end")
+    door.add_argument("--rate", type=float, default=0, metavar="N", help="edits a minute of each key (default: any)")
+    door.add_argument("--max-body", type=int, default=20_000_000, metavar="BYTES", help="of a request (default: 20 MB)"
+                      )  # fmt: skip
+    door.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="answer this host name; "
+                      "localhost's are always right (default at a loopback address: only those)")  # fmt: skip
+    door.add_argument("--cors", action="append", default=[], metavar="ORIGIN", help="let pages of this origin ask, "
+                      "such as https://example.org (default: none)")  # fmt: skip
+    door.add_argument("--name", help="of the model, in the API (default: as in --model, without folders)")
+    parser.add_argument("--log-prompts", action="store_true", help="write prompts into the log")
+
+
+def run(args: argparse.Namespace) -> None:
+    from uip2p.serving.keys import new_key
+
+    if args.new_key is not None:
+        key, line = new_key(args.new_key)
+        print(f"key, for {args.new_key} alone: {key}\nline, for --keys: {line}")
+        return
+    try:
+        import uvicorn  # noqa: F401
+
+        from uip2p.serving.server import Settings
+    except ImportError as error:
+        raise UserError(f"to serve, {error.name} is needed: pip install 'uip2p[serve]'.") from None
+    local = is_loopback(args.host)
+    if args.max_body < 1 or args.rate < 0:
+        raise UserError("--max-body must be above 0, and --rate not below.")
+    settings = Settings(
+        model=args.name or model_name(args.model), keys=find_keys(args, local), rate=args.rate,
+        max_pixels=args.max_pixels, max_body=args.max_body, hosts=hosts(args.allow_host, local),
+        origins=tuple(args.cors), log_prompts=args.log_prompts, grace=GRACE,
+    )  # fmt: skip
+    serve(args, settings)
+
+
+def find_keys(args: argparse.Namespace, local: bool) -> tuple[Key, ...]:
+    """UserError: keys and --no-keys, or neither where others than this machine may ask."""
+    from uip2p.serving.keys import ENVIRONMENT, parse_keys, read_keys
+
+    text = os.environ.get(ENVIRONMENT, "")
+    if args.no_keys:
+        if args.keys:
+            raise UserError("give either --keys or --no-keys.")
+        return ()
+    keys = read_keys(args.keys) if args.keys else parse_keys(text, ENVIRONMENT) if text.strip() else ()
+    if not keys and not local:
+        raise UserError(f"--host {args.host} is for others than this machine: give --keys FILE (uip2p serve --new-key "
+                        "NAME makes one), or say --no-keys.")  # fmt: skip
+    return keys
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def hosts(allowed: list[str], local: bool) -> tuple[str, ...]:
+    """Names that a Host header may give; empty is any."""
+    from uip2p.serving.door import LOOPBACK
+
+    return (*LOOPBACK, *(name.lower() for name in allowed)) if local or allowed else ()
+
+
+def serve(args: argparse.Namespace, settings: Settings) -> None:
+    """Listens at once, loads the model meanwhile, and returns when it is told to stop and has answered what it can."""
+    from uip2p.serving import logs
+    from uip2p.serving.listening import Server, configured
+    from uip2p.serving.server import application
+
+    allowed = limits(args)
+    logs.set_up()
+    promise: Future[Service] = Future()
+
+    def drain() -> None:
+        if promise.done() and promise.exception() is None:
+            promise.result().drain(settings.grace)
+
+    config = configured(application(promise, settings, allowed), args.host, args.port, settings.grace)
+    server = Server(config, drain)
+
+    def loading() -> None:
+        began = time.monotonic()
+        try:
+            promise.set_result(load_service(args))
+            LOG.info("ready", extra={"model": settings.model, "seconds": round(time.monotonic() - began, 2)})
+        except BaseException as error:  # whatever it is, it is for whoever has started this
+            promise.set_exception(error)
+            server.should_exit = True
+
+    with bind(args.host, args.port) as listener:
+        host, port = listener.getsockname()[:2]
+        print(f"http://{f'[{host}]' if ':' in host else host}:{port}  (docs at /docs; Ctrl-C ends it)", file=sys.stderr)
+        threading.Thread(target=loading, name="loading", daemon=True).start()
+        server.run([listener])
+    if promise.done() and (error := promise.exception()) is not None:
+        raise error
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """UserError: the address or the port cannot be had."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
+    except OSError as error:
+        raise UserError(f"{host}:{port}: cannot listen there ({error.strerror}): give another.") from None

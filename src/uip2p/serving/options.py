@@ -1,0 +1,58 @@
+"""Options of the verbs that serve: `uip2p serve` and `uip2p ui`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from uip2p.editing.options import add_model, add_place, load
+from uip2p.errors import UserError
+from uip2p.serving.asking import Limits
+
+if TYPE_CHECKING:
+    from uip2p.serving.service import Service
+
+
+def add_service(parser: argparse.ArgumentParser, port: int) -> None:
+    add_model(parser)
+    parser.add_argument("--clip", help="of checks: CLIPModel folder or hub id (default: a shipped model's own)")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen at (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=port, help=f"0 is any that is free (default: {port})")
+    work = parser.add_argument_group("queue and limits")
+    work.add_argument("--queue", type=int, default=8, help="edits that may wait; more are told when to come back "
+                      "(default: 8)")  # fmt: skip
+    work.add_argument("--batch", type=int, default=8, help="pictures that are made at a time (default: 8)")
+    work.add_argument("--deadline", type=float, default=120, metavar="SECONDS", help="from question to answer, at most "
+                      "(default: 120)")  # fmt: skip
+    work.add_argument("--max-results", type=int, default=8, metavar="N", help="of one request (default: 8)")
+    work.add_argument("--max-steps", type=int, default=200, metavar="N", help="of one result (default: 200)")
+    work.add_argument("--max-pixels", type=int, default=25_000_000, metavar="N", help="of a picture (default: 25000000)"
+                      )  # fmt: skip
+    add_place(parser)
+
+
+def limits(args: argparse.Namespace) -> Limits:
+    """UserError: an option out of its range."""
+    names = ("queue", "batch", "deadline", "max_results", "max_steps", "max_pixels")
+    for name in names:
+        if not getattr(args, name) > 0:
+            raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}: give a number above 0.")
+    if not 0 <= args.port <= 65535:
+        raise UserError(f"--port is {args.port}: give a number from 0 to 65535.")
+    return Limits(
+        queue=args.queue, batch=args.batch, deadline=args.deadline, count=args.max_results, steps=args.max_steps
+    )
+
+
+def load_service(args: argparse.Namespace) -> Service:
+    """The model that --model names, with a service in front of it. UserError: what cannot be loaded."""
+    from uip2p.serving.service import Service
+
+    return Service(load(args), limits(args), clip=args.clip)
+
+
+def model_name(model: str) -> str:
+    """As strangers see it: without the folders of this machine."""
+    path = Path(model)
+    return path.resolve().name if path.exists() else model

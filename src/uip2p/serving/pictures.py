@@ -1,0 +1,48 @@
+"""Pictures as they come in and go out over HTTP."""
+
+from __future__ import annotations
+
+import io
+import re
+
+from PIL import Image
+
+from uip2p.images import load_image
+from uip2p.serving.asking import MAX_PIXELS
+from uip2p.serving.errors import BadRequest
+from uip2p.serving.forms import Format
+
+FORMATS = ("PNG", "JPEG", "WEBP")  # decoders that strangers reach
+
+
+def open_picture(content: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """A file's bytes -> PIL RGB, upright, sRGB, first frame, without metadata. The size is judged before anything is
+    decoded. UserError: as `images.load_image`."""
+    return load_image(content, max_pixels, FORMATS, "image")
+
+
+def wanted_size(size: str, picture: tuple[int, int], max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """"auto", or "WIDTHxHEIGHT" of the picture's own proportions -> (width, height) of the result. UserError."""
+    if size == "auto":
+        return picture
+    if not re.fullmatch(r"[1-9]\d{0,4}x[1-9]\d{0,4}", size, re.ASCII):
+        raise BadRequest(f"size is {size[:40]!r}: give auto, or WIDTHxHEIGHT, such as 640x480.", "size")
+    width, height = (int(side) for side in size.split("x"))
+    if width * height > max_pixels:
+        raise BadRequest(f"size is {size}: the limit is {max_pixels / 1e6:g} megapixels.", "size")
+    if abs(width * picture[1] - height * picture[0]) > max(picture):  # more than a pixel off
+        own = f"{picture[0]}x{picture[1]}"
+        raise BadRequest(f"size is {size}, and the picture {own}: an edit keeps the picture's proportions, so give "
+                         "auto, or a size of the same proportions.", "size")  # fmt: skip
+    return width, height
+
+
+def encode(picture: Image.Image, format: Format, compression: int) -> bytes:
+    """compression: 0 to 100, the quality of JPEG and WebP; WebP at 100 is lossless, as PNG always is."""
+    options = {
+        "png": {}, "jpeg": {"quality": compression, "subsampling": 0},
+        "webp": {"lossless": True} if compression == 100 else {"quality": compression},
+    }[format]  # fmt: skip
+    encoded = io.BytesIO()
+    picture.save(encoded, format, **options)
+    return encoded.getvalue()

@@ -1,0 +1,107 @@
+"""The API's description: what OpenAPI says of answers and errors, and a page of it that needs no other server."""
+
+from __future__ import annotations
+
+import html
+import json
+from typing import Any
+
+from pydantic import BaseModel
+
+from uip2p.pages import style
+
+
+class Error(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str
+    request_id: str
+
+
+class ErrorBody(BaseModel):
+    """What every error answers."""
+
+    error: Error
+
+
+class Item(BaseModel):
+    """One result. The figures are there with a check."""
+
+    b64_json: str
+    seed: int
+    reversibility: float | None = None
+    direction: float | None = None
+    score: float | None = None
+    likely_failed: bool | None = None
+    reverse_prompt: str | None = None
+
+
+class Images(BaseModel):
+    created: int
+    background: str
+    output_format: str
+    size: str
+    data: list[Item]
+
+
+WHEN = {
+    400: "A field or the picture is not as it must be; or the prompt is refused",
+    401: "No key, or a wrong one", 403: "A page of another site asks", 404: "No such path, or no such model",
+    405: "No such method here", 408: "The request came too slowly", 413: "The request is too large",
+    415: "No multipart/form-data", 421: "A host name that is not served",
+    429: "The queue is full, or the key has asked too often: Retry-After says when",
+    500: "A fault of the service", 503: "Loading, stopping, or out of memory: Retry-After says when",
+    504: "Not done before the deadline",
+}  # fmt: skip
+
+
+def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": ErrorBody, "description": WHEN[status]} for status in statuses}
+
+
+ERRORS = _errors(400, 401, 403, 404, 405, 408, 413, 421, 500, 503)
+
+
+def answers() -> dict[int | str, dict[str, Any]]:
+    """Of an edit."""
+    events = {"text/event-stream": {"schema": {"type": "string"}}}
+    whole = {"model": Images, "description": "The results, or with stream=true the events", "content": events}
+    return {200: whole, **_errors(415, 429, 504)}
+
+
+def page(schema: dict[str, Any]) -> str:
+    """An OpenAPI description -> HTML, without script, picture or font from anywhere."""
+    parts = [
+        f"<h1>{html.escape(schema['info']['title'])} {html.escape(schema['info']['version'])}</h1>",
+        "<p>The API is OpenAI's <code>images.edit</code>. As data: <a href='openapi.json'>openapi.json</a>.</p>",
+    ]
+    for path, methods in schema["paths"].items():
+        for method, about in methods.items():
+            parts.append(f"<h2><code>{method.upper()} {html.escape(path)}</code></h2>")
+            parts.append(f"<p>{html.escape(about['summary'])}.</p>")
+            form = about.get("requestBody", {}).get("content", {}).get("multipart/form-data", {}).get("schema")
+            if form:
+                parts.append(_fields(form))
+            rows = (
+                f"<tr><td>{status}</td><td>{html.escape(answer['description'])}</td></tr>"
+                for status, answer in sorted(about["responses"].items())
+            )
+            parts.append(f"<table><tr><th>Status</th><th>When</th></tr>{''.join(rows)}</table>")
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        f"<title>UIP2P: API</title><style>{style()} td {{ text-align: left; vertical-align: top }}</style>"
+        f"<main>{''.join(parts)}</main></html>"
+    )
+
+
+def _fields(form: dict[str, Any]) -> str:
+    rows = []
+    for name, field in form["properties"].items():
+        kind = " | ".join(field["enum"]) if "enum" in field else field.get("const", field.get("type", ""))
+        limits = [f"{word} {field[key]}" for key, word in (("minimum", "from"), ("maximum", "to")) if key in field]
+        default = "required" if name in form["required"] else json.dumps(field["default"]) if "default" in field else ""
+        cells = (f"<code>{html.escape(name)}</code>", html.escape(" ".join([str(kind), *limits])), html.escape(default),
+                 html.escape(field.get("description", "")))  # fmt: skip
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    return f"<table><tr><th>Field</th><th>Values</th><th>Default</th><th></th></tr>{''.join(rows)}</table>"
