@@ -1,10 +1,11 @@
 """Files that mean harm, or look as if they did: what anyone may send to an open port. Small on the wire, and made here.
 
-`files()` gives them all, by name; `hold` says which none of them may get past (see serving.py and tests/hostile).
+`files()` gives them all, by name; serving.py beside this sends them to a server, and tests/hostile does.
 """
 
 from __future__ import annotations
 
+import functools
 import io
 import struct
 import zipfile
@@ -39,7 +40,14 @@ def png(width: int, height: int, *chunks: bytes, depth: int = 8, color: int = 2,
     packer = zlib.compressobj(9)
     pixels = b"".join(packer.compress(bytes(row)) for _ in range(height)) if data is None else packer.compress(data)
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + b"".join(chunks) + chunk(b"IDAT", pixels + packer.flush()) + chunk(b"IEND", b"")
+    parts = (head, *chunks, chunk(b"IDAT", pixels + packer.flush()), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@functools.cache
+def zeros(count: int = 60_000_000) -> bytes:
+    """So many, compressed a thousandfold."""
+    return zlib.compress(bytes(count), 9)
 
 
 def archive() -> bytes:
@@ -96,10 +104,9 @@ MAKERS: dict[str, Callable[[], bytes]] = {
     "bomb-2147483647x1.png": lambda: png(2**31 - 1, 1, data=b""),
     "bomb-65535x65535.jpg": lambda: _sized_jpeg(65535, 65535),
     "bomb-16383x16383.webp": lambda: _sized_webp(16383, 16383),
-    "bomb-text.png": lambda: png(64, 64, chunk(b"zTXt", b"Comment\x00\x00" + zlib.compress(bytes(60_000_000), 9))),
-    "bomb-icc.png": lambda: png(64, 64, chunk(b"iCCP", b"icc\x00\x00" + zlib.compress(bytes(60_000_000), 9))),
-    "bomb-itxt.png": lambda: png(64, 64, chunk(b"iTXt", b"XML\x00\x01\x00\x00\x00" + zlib.compress(bytes(60_000_000), 9))),
-    "more-pixels-than-said.png": lambda: png(64, 64, data=bytes(60_000_000)),
+    "bomb-text.png": lambda: png(64, 64, chunk(b"zTXt", b"Comment\x00\x00" + zeros())),
+    "bomb-icc.png": lambda: png(64, 64, chunk(b"iCCP", b"icc\x00\x00" + zeros())),
+    "bomb-itxt.png": lambda: png(64, 64, chunk(b"iTXt", b"XML\x00\x01\x00\x00\x00" + zeros())),
     # cut short, and damaged
     "empty.png": lambda: b"",
     "signature-only.png": lambda: b"\x89PNG\r\n\x1a\n",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import io
 import json
 import os
@@ -63,6 +64,9 @@ class Server:
     def edit(self, content: bytes, name: str = "picture.png", **fields: Any) -> httpx.Response:
         return self.client.post(EDITS, files={"image": (name, content)}, data={"prompt": "make the car blue", **fields})
 
+    def asking(self, **options: Any) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.url, headers=self.headers, **options)
+
     def resident(self) -> int:
         return psutil.Process(self.process.pid).memory_info().rss
 
@@ -75,12 +79,15 @@ def server(*options: str) -> Iterator[Server]:
         port = free.getsockname()[1]
         free.close()
         key, log = secrets.token_urlsafe(24), Path(folder) / "log"
+        line = f"bench:{hashlib.sha256(key.encode()).hexdigest()}"
         command = [sys.executable, "-m", "uip2p.cli", "serve", "--port", str(port), *options]
         with open(log, "wb") as file:
-            process = subprocess.Popen(command, env={**os.environ, "UIP2P_API_KEYS": key}, stderr=file, stdout=file)
+            process = subprocess.Popen(command, env={**os.environ, "UIP2P_API_KEYS": line}, stderr=file, stdout=file)
         running = Server(process, f"http://127.0.0.1:{port}", key, log)
         try:
-            wait_until(lambda: running.client.get("/ready").status_code == 200, 120, log)
+            wait_until(lambda: process.poll() is not None or running.client.get("/ready").status_code == 200, 120, log)
+            if process.poll() is not None:
+                raise SystemExit(f"the server did not start:\n{log.read_text()}")
             yield running
         finally:
             process.kill()
@@ -141,8 +148,8 @@ def load(clients: int = 200, patience: float = 300) -> dict[str, Any]:
             await asyncio.sleep(float(after) * random.uniform(1, 1.5))
 
     async def crowd(ask: Callable[..., Any], *more: Any) -> list[tuple[int, float, str]]:
-        several = httpx.Limits(max_connections=clients)
-        async with httpx.AsyncClient(base_url=running.url, headers=running.headers, timeout=patience, limits=several) as client:
+        several = httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=clients))
+        async with running.asking(timeout=patience, transport=several) as client:
             return await asyncio.gather(*(ask(client, *more) for _ in range(clients)))
 
     def figures(answers: Sequence[tuple[int, float, str]]) -> dict[str, Any]:
@@ -150,8 +157,8 @@ def load(clients: int = 200, patience: float = 300) -> dict[str, Any]:
         statuses = Counter(status for status, _, _ in answers)
         told = [after for status, _, after in answers if status == 429]
         return {
-            "statuses": dict(sorted(statuses.items())), "median_s": statistics.median(seconds), "longest_s": seconds[-1],
-            "429_with_retry_after": sum(bool(after) for after in told),
+            "statuses": dict(sorted(statuses.items())), "median_s": statistics.median(seconds),
+            "longest_s": seconds[-1], "429_with_retry_after": sum(bool(after) for after in told),
         }  # fmt: skip
 
     with server("--queue", "8") as running:
@@ -160,16 +167,19 @@ def load(clients: int = 200, patience: float = 300) -> dict[str, Any]:
         began = time.monotonic()
         returning = figures(asyncio.run(crowd(patient, time.monotonic() + patience)))
         returning["edits_per_second"] = clients / (time.monotonic() - began)
-        return {"clients": clients, "queue": 8, "burst": burst, "returning": returning, "next": running.edit(content).status_code}
+        last = running.edit(content).status_code
+        return {"clients": clients, "queue": 8, "burst": burst, "returning": returning, "next": last}
 
 
 # ---- 2,000 requests ------------------------------------------------------------------------------
 
 
 def memory(requests: int = 2000, at_once: int = 4, warm: int = 200, seed: int = 0) -> dict[str, Any]:
-    """Pictures of random sizes, 16 to 1,024 pixels a side, and formats. Resident memory after `warm` requests, and then."""
+    """Pictures of random sizes, 16 to 1,024 pixels a side, proportions to 1:8, and formats. Resident memory after `warm` requests, and last.
+    """
     rng = random.Random(seed)
-    sizes = [(int(2 ** rng.uniform(4, 10)), int(2 ** rng.uniform(4, 10))) for _ in range(requests)]
+    widths = [2 ** rng.uniform(5, 10) for _ in range(requests)]
+    sizes = [(int(side), int(min(1024, max(16, side * 2 ** rng.uniform(-3, 3))))) for side in widths]
     formats = [rng.choice(["PNG", "JPEG", "WEBP"]) for _ in range(requests)]
     noise = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     resident: list[int] = []
@@ -186,13 +196,14 @@ def memory(requests: int = 2000, at_once: int = 4, warm: int = 200, seed: int = 
         async def one(client: httpx.AsyncClient, size: tuple[int, int], format: str) -> None:
             async with gate:
                 picture = await asyncio.to_thread(content, size, format)
-                answer = await client.post(EDITS, files={"image": (f"a.{format.lower()}", picture)}, data={"prompt": "make the car blue"})
+                files = {"image": (f"a.{format.lower()}", picture)}
+                answer = await client.post(EDITS, files=files, data={"prompt": "make the car blue"})
             statuses[answer.status_code] += 1
             resident.append(running.resident())
             if len(resident) % 100 == 0:
                 print(f"  {len(resident)} requests, {resident[-1] / MB:.0f} MB", file=sys.stderr)
 
-        async with httpx.AsyncClient(base_url=running.url, headers=running.headers, timeout=120) as client:
+        async with running.asking(timeout=120) as client:
             await asyncio.gather(*(one(client, *each) for each in zip(sizes, formats, strict=True)))
 
     with server() as running:
@@ -202,8 +213,9 @@ def memory(requests: int = 2000, at_once: int = 4, warm: int = 200, seed: int = 
     window = max(1, min(100, requests // 10))
     before, after = (statistics.median(part) for part in (resident[warm : warm + window], resident[-window:]))
     return {
-        "requests": requests, "statuses": dict(statuses), "seconds": seconds, "warm_mb": before / MB, "end_mb": after / MB,
-        "growth": after / before - 1, "peak_mb": max(resident) / MB, "every_100_mb": [round(each / MB) for each in resident[99::100]],
+        "requests": requests, "statuses": dict(statuses), "seconds": seconds, "warm_mb": before / MB,
+        "end_mb": after / MB, "growth": after / before - 1, "peak_mb": max(resident) / MB,
+        "every_100_mb": [round(each / MB) for each in resident[99::100]],
     }  # fmt: skip
 
 
@@ -258,7 +270,8 @@ def _killed(**fields: Any) -> dict[str, Any]:
         seconds = time.monotonic() - began
         asking.join(5)
     answer = answers[0]
-    return {"status": answer.status_code, "retry_after": answer.headers.get("retry-after"), "exit_code": code, "exit_s": seconds}
+    told = answer.headers.get("retry-after")
+    return {"status": answer.status_code, "retry_after": told, "exit_code": code, "exit_s": seconds}
 
 
 # ---- keys ----------------------------------------------------------------------------------------
