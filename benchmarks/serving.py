@@ -263,7 +263,7 @@ def _killed(**fields: Any) -> dict[str, Any]:
         asking = threading.Thread(target=lambda: answers.append(running.edit(hostile.picture(), **fields)))
         asking.start()
         metrics = httpx.Client(base_url=running.url, headers=running.headers)
-        wait_until(lambda: 'uip2p_pictures_in_work 0.0' not in metrics.get("/metrics").text, 20, running.log)
+        wait_until(lambda: "uip2p_in_work 0.0" not in metrics.get("/metrics").text, 20, running.log)
         running.process.send_signal(signal.SIGTERM)
         began = time.monotonic()
         code = running.process.wait(30)
