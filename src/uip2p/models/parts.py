@@ -73,9 +73,10 @@ class Parts:
         return max_tokens(self.tokenizer, self.text_encoder)
 
 
-def load_network(model_class: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:
-    """from_pretrained, minus its habit of filling holes with random numbers."""
-    weights = folder / part / WEIGHTS[part or "vae"]
+def load_network(model_class: Any, folder: Path, part: str, dtype: torch.dtype, file: str = "") -> Any:
+    """from_pretrained, minus its habit of filling holes with random numbers. file: of the weights, where WEIGHTS does
+    not say."""
+    weights = folder / part / (file or WEIGHTS[part or "vae"])
     read_json(folder / part / "config.json")
     if not weights.is_file() and not weights.with_name(weights.name + ".index.json").is_file():
         for other in sorted(weights.parent.glob("*.*")):

@@ -138,6 +138,9 @@ def serve(args: argparse.Namespace, settings: Settings) -> None:
         server.run([listener])
     if promise.done() and (error := promise.exception()) is not None:
         raise error
+    server.drained()
+    if not promise.done() or not promise.result().stopped:
+        os._exit(0)  # a thread is deep in torch: to end the interpreter under it would abort the process
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -146,4 +149,5 @@ def bind(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
     except OSError as error:
-        raise UserError(f"{host}:{port}: cannot listen there ({error.strerror}): give another.") from None
+        why = (error.strerror or str(error)).partition(" (while")[0]
+        raise UserError(f"{host}:{port}: cannot listen there ({why}): give another.") from None

@@ -79,7 +79,10 @@ def begin(
     from uip2p.editing.reversibility import Words
     from uip2p.serving.pictures import open_picture, wanted_size
 
-    picture = open_picture(content, max_pixels)
+    try:
+        picture = open_picture(content, max_pixels)
+    except UserError as error:
+        raise BadRequest(str(error), "image", code="invalid_image") from None
     size = wanted_size(fields.size, picture.size, max_pixels)
     steps = service.editor.settings.steps if fields.steps is None else fields.steps
     request = Request(

@@ -49,13 +49,20 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, drain: Callable[[], Any]):
         super().__init__(config)
         self.drain = drain
+        self._draining: threading.Thread | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:
             self.force_exit = sig == signal.SIGINT
             return
         self.should_exit = True
-        threading.Thread(target=self.drain, name="drain", daemon=True).start()
+        self._draining = threading.Thread(target=self.drain, name="drain", daemon=True)
+        self._draining.start()
+
+    def drained(self) -> None:
+        """Waits for the end of `drain`, if it was begun."""
+        if self._draining is not None:
+            self._draining.join()
 
 
 def configured(app: Any, host: str, port: int, grace: float) -> uvicorn.Config:

@@ -26,10 +26,12 @@ class Lines(logging.Formatter):
 
 
 def set_up(stream: IO[str] | None = None, level: int = logging.INFO) -> None:
-    """Our log and uvicorn's, as lines to stderr, or to `stream`."""
+    """All logs as lines to stderr, or to `stream`; of others than us and uvicorn only warnings."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(Lines())
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
     for name in ("uip2p", "uvicorn"):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(level)
+        logging.getLogger(name).setLevel(level)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # what it warns of is answered with 400

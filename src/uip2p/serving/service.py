@@ -100,14 +100,12 @@ class Service:
     def _check(self, request: Request) -> dict[str, Any]:
         parts, words, limits = self.editor.parts, request.words or Words(), self.limits
         text = check_instruction(request.instruction, parts)
+        _check_number("the number of results", request.count, limits.count)
         seeds = [request.seed, request.seed + request.count - 1] if type(request.seed) is int else [request.seed]
         options = self.editor.check_options(
             request.steps, request.guidance_scale, request.image_guidance_scale, seeds
         )
-        asked = (("the number of results", request.count, limits.count), ("steps", options["steps"], limits.steps))
-        for name, value, most in asked:
-            if type(value) is not int or not 1 <= value <= most:
-                raise UserError(f"{name} is {value!r}: this service takes 1 to {most}.")
+        _check_number("steps", options["steps"], limits.steps)
         if request.deadline is not None and not request.deadline > 0:
             raise UserError(f"the deadline is {request.deadline!r}: give seconds above 0.")
         if request.check:
@@ -136,6 +134,11 @@ class Service:
     def ready(self) -> bool:
         """Whether it takes requests."""
         return not self._draining and self._worker.is_alive()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether its thread has ended, after `drain`."""
+        return not self._worker.is_alive()
 
     def _count(self, future: Any) -> None:
         error = future.exception()
@@ -239,7 +242,8 @@ class Service:
             LOG.warning("out of memory", extra={"batch": len(units)})
         elif not isinstance(error, UserError):
             LOG.error("an edit failed", exc_info=error, extra={"batch": len(units)})
-        release(error)
+        if memory:
+            release(error)
         if len(units) > 1:
             half = len(units) // 2
             if memory:
@@ -288,3 +292,7 @@ class Service:
 def _preview_due(request: Request, step: Step) -> bool:
     return request.previews > 0 and step.number % request.previews == 0 and step.number < step.total
 
+
+def _check_number(name: str, value: Any, most: int) -> None:
+    if type(value) is not int or not 1 <= value <= most:
+        raise UserError(f"{name} is {value!r}: this service takes 1 to {most}.")
