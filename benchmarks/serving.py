@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
 import io
 import json
 import os
 import random
 import secrets
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -26,105 +24,20 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import hostile
 import httpx
 import numpy as np
-import psutil
 import torch
 from measure import where
 from scipy.stats import mannwhitneyu
+from served import EDITS, Peak, server, wait_until
+from serving_ray import ray
 
-EDITS = "/v1/images/edits"
 MB = 1e6
-
-
-# ---- a server, as a user starts it ---------------------------------------------------------------
-
-
-@dataclass
-class Server:
-    """A running `uip2p serve`. url: without a slash at its end. key: one that it knows."""
-
-    process: subprocess.Popen[bytes]
-    url: str
-    key: str
-    log: Path
-    headers: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.headers = {"Authorization": f"Bearer {self.key}"}
-        self.client = httpx.Client(base_url=self.url, headers=self.headers, timeout=120)
-
-    def edit(self, content: bytes, name: str = "picture.png", **fields: Any) -> httpx.Response:
-        return self.client.post(EDITS, files={"image": (name, content)}, data={"prompt": "make the car blue", **fields})
-
-    def asking(self, **options: Any) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url, headers=self.headers, **options)
-
-    def resident(self) -> int:
-        return psutil.Process(self.process.pid).memory_info().rss
-
-
-@contextmanager
-def server(*options: str) -> Iterator[Server]:
-    """Ready, with one key; gone at the end."""
-    with socket.socket() as free, tempfile.TemporaryDirectory() as folder:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
-        key, log = secrets.token_urlsafe(24), Path(folder) / "log"
-        line = f"bench:{hashlib.sha256(key.encode()).hexdigest()}"
-        command = [sys.executable, "-m", "uip2p.cli", "serve", "--port", str(port), *options]
-        with open(log, "wb") as file:
-            process = subprocess.Popen(command, env={**os.environ, "UIP2P_API_KEYS": line}, stderr=file, stdout=file)
-        running = Server(process, f"http://127.0.0.1:{port}", key, log)
-        try:
-            wait_until(lambda: process.poll() is not None or running.client.get("/ready").status_code == 200, 120, log)
-            if process.poll() is not None:
-                raise SystemExit(f"the server did not start:\n{log.read_text()}")
-            yield running
-        finally:
-            process.kill()
-            process.wait()
-
-
-def wait_until(done: Callable[[], bool], seconds: float, log: Path) -> None:
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        try:
-            if done():
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    raise SystemExit(f"the server was not ready within {seconds:g} s:\n{log.read_text()[-3000:]}")
-
-
-class Peak:
-    """`with Peak(process) as peak`: peak.bytes is the most resident memory that was seen, every 2 ms."""
-
-    def __init__(self, running: Server):
-        self.running, self.bytes, self.over = running, 0, False
-
-    def __enter__(self) -> Peak:
-        self.thread = threading.Thread(target=self._watch)
-        self.thread.start()
-        return self
-
-    def _watch(self) -> None:
-        while not self.over:
-            self.bytes = max(self.bytes, self.running.resident())
-            time.sleep(0.002)
-
-    def __exit__(self, *_: object) -> None:
-        self.over = True
-        self.thread.join()
 
 
 # ---- 200 clients, a queue of 8 -------------------------------------------------------------------
@@ -175,8 +88,8 @@ def load(clients: int = 200, patience: float = 300) -> dict[str, Any]:
 
 
 def memory(requests: int = 2000, at_once: int = 4, warm: int = 200, seed: int = 0) -> dict[str, Any]:
-    """Pictures of random sizes (16 to 1,024 pixels a side, proportions to 1:8) and formats. Resident memory after `warm`
-    requests, and at the end."""
+    """Pictures of random sizes (16 to 1,024 pixels a side, proportions to 1:8) and formats. Resident memory after
+    `warm` requests, and at the end."""
     rng = random.Random(seed)
     widths = [2 ** rng.uniform(5, 10) for _ in range(requests)]
     sizes = [(int(side), int(min(1024, max(16, side * 2 ** rng.uniform(-3, 3))))) for side in widths]
@@ -342,7 +255,7 @@ def fuzz(examples: int = 100) -> dict[str, Any]:
 # ---- all of it -----------------------------------------------------------------------------------
 
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
-    "load": load, "memory": memory, "hostile": hostile_files, "kill": kill, "keys": keys, "fuzz": fuzz,
+    "load": load, "memory": memory, "hostile": hostile_files, "kill": kill, "keys": keys, "fuzz": fuzz, "ray": ray,
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What a picture's file holds beside the picture, told without decoding anything: metadata, and what follows its end."""
+"""What a file holds beside its picture, told without decoding anything: metadata, and what follows the end."""
 
 from __future__ import annotations
 
