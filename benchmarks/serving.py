@@ -1,7 +1,7 @@
 """What a server stands: crowds, many requests, hostile files, a kill, guessed keys, its own schema turned against it.
 
-    python benchmarks/serving.py --out docs/results/serving          all of it, 15 minutes
-    python benchmarks/serving.py load hostile                        some of it, printed
+    python benchmarks/serving.py --out docs/results/serving          what is not there yet; all of it is 15 minutes
+    python benchmarks/serving.py load hostile                        some of it, printed; with --out: again
 
 It starts `uip2p serve` on the shipped model for each, as a user would, on the loopback address. Every loop is bounded.
 --out: figures.json, and figures.md, the table that the docs show.
@@ -15,7 +15,6 @@ import io
 import json
 import os
 import random
-import secrets
 import signal
 import statistics
 import subprocess
@@ -33,9 +32,12 @@ import httpx
 import numpy as np
 import torch
 from measure import where
-from scipy.stats import mannwhitneyu
 from served import EDITS, Peak, server, wait_until
+from serving_keys import keys
 from serving_ray import ray
+from serving_table import markdown
+
+from uip2p.images import write_atomic
 
 MB = 1e6
 
@@ -187,47 +189,6 @@ def _killed(**fields: Any) -> dict[str, Any]:
     return {"status": answer.status_code, "retry_after": told, "exit_code": code, "exit_s": seconds}
 
 
-# ---- keys ----------------------------------------------------------------------------------------
-
-
-def keys(rounds: int = 2000) -> dict[str, Any]:
-    """Missing, wrong, and guessed more and more rightly: statuses, and whether the time to say no tells which."""
-    with server() as running:
-        key = running.key
-        guesses = {
-            "missing": None,
-            "short": "x",
-            "wrong": secrets.token_urlsafe(24),
-            "one letter right": key[0] + secrets.token_urlsafe(24)[1:],
-            "half right": key[: len(key) // 2] + secrets.token_urlsafe(24)[len(key) // 2 :],
-            "all but the last": key[:-1] + ("A" if key[-1] != "A" else "B"),
-            "right and one more": key + "A",
-        }
-        times: dict[str, list[float]] = {name: [] for name in guesses}
-        statuses: dict[str, set[int]] = {name: set() for name in guesses}
-        order = list(guesses)
-        with httpx.Client(base_url=running.url, timeout=30) as client:
-            for number in range(rounds + 50):
-                random.shuffle(order)
-                for name in order:
-                    header = {} if guesses[name] is None else {"Authorization": f"Bearer {guesses[name]}"}
-                    began = time.perf_counter()
-                    answer = client.get("/v1/models", headers=header)
-                    seconds = time.perf_counter() - began
-                    statuses[name].add(answer.status_code)
-                    if number >= 50:
-                        times[name].append(seconds)
-    rows = {
-        name: {
-            "statuses": sorted(statuses[name]), "median_us": 1e6 * statistics.median(times[name]),
-            "p_against_wrong": float(mannwhitneyu(times[name], times["wrong"]).pvalue),
-        }
-        for name in guesses
-    }  # fmt: skip
-    spread = np.subtract(*np.percentile(times["wrong"], [75, 25])) * 1e6
-    return {"rounds": rounds, "wrong_interquartile_us": float(spread), "rows": rows}
-
-
 # ---- its own schema ------------------------------------------------------------------------------
 
 
@@ -266,13 +227,21 @@ def main() -> None:
     args = parser.parse_args()
     path = None if args.out is None else args.out / "figures.json"
     found = json.loads(path.read_text()) if path and path.exists() else {}
-    for name in args.parts or PARTS:
+    for name in args.parts or [part for part in PARTS if part not in found]:
         print(f"{name} …", file=sys.stderr)
-        found[name] = {"where": where(torch.device("cpu")), **PARTS[name]()}
-        print(json.dumps({name: found[name]}, indent=1))
+        about = {"where": where(torch.device("cpu")), "load_before": os.getloadavg()[0]}
+        figures = json.loads(json.dumps({**about, **PARTS[name]()}))  # as it will be read: all keys are strings
+        print(json.dumps({name: figures}, indent=1))
+        found[name] = figures
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(found, indent=1) + "\n")
+            write_atomic(path, (json.dumps(found, indent=1) + "\n").encode())
+            write_atomic(path.with_name("figures.md"), markdown(in_order(found)).encode())
+    print(markdown(in_order(found)))
+
+
+def in_order(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: found[name] for name in PARTS if name in found}
 
 
 if __name__ == "__main__":
