@@ -13,8 +13,7 @@ def markdown(found: Mapping[str, Mapping[str, Any]]) -> str:
     """found: by part, as `serving.py` writes it."""
     lines = [
         "# What a server stands", "",
-        "Written by `python benchmarks/serving.py --out docs/results/serving`; with the name of a part, that part again.",
-        "",
+        "Written by `python benchmarks/serving.py --out docs/results/serving`; with a part's name, that part again.", "",
         "| Part | Asked | Found | Held |", "|---|---|---|---|",
     ]  # fmt: skip
     for part, figures in found.items():
@@ -96,14 +95,14 @@ def ray(figures: Mapping[str, Any]) -> Iterator[Row]:
     outcomes, tries = figures["outcomes"], figures["tries"]
     yield (
         f"Ray Serve, {figures['replicas']} replicas, one killed under {figures['clients']} clients: each request is "
-        "answered", f"{counted(outcomes)}; tries: {counted(tries)}; two replicas again after "
-        f"{figures['two_replicas_again_s']:.0f} s",
+        "answered", f"{counted(outcomes)}; tries: {counted(tries)}; another replica after "
+        f"{figures['replaced_s']:.0f} s; longest {figures['longest_s']:.0f} s",
         sum(outcomes.values()) == figures["requests"] and outcomes.keys() == {"200"},
     )  # fmt: skip
     ended = figures["sigterm"]
-    yield ("SIGTERM during a job: answered, no process is left",
-           f"{ended['status']}; exit {ended['exit_code']} after {ended['exit_s']:.1f} s; {ended['processes_left']} left",
-           ended["status"] == 200 and ended["exit_code"] == 0 and not ended["processes_left"])  # fmt: skip
+    says = f"{ended['status']}; exit {ended['exit_code']} after {ended['exit_s']:.1f} s; {ended['processes_left']} left"
+    held = ended["status"] == 200 and ended["exit_code"] == 0 and not ended["processes_left"]
+    yield "SIGTERM during a job: answered, no process is left", says, held
 
 
 def counted(several: Mapping[str, int]) -> str:
