@@ -14,6 +14,14 @@ import tiny
 from PIL import Image
 
 
+@pytest.fixture(scope="session", autouse=True)
+def data_home(tmp_path_factory) -> Path:
+    """Edited files are signed by a certificate that lives in the user's data folder: the tests have their own."""
+    folder = tmp_path_factory.mktemp("data-home")
+    os.environ["XDG_DATA_HOME"] = str(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory) -> Path:
     """A tiny InstructPix2Pix folder with an open vocabulary. Do not change it: copy it (`tiny_copy`)."""

@@ -12,6 +12,7 @@ from uip2p.errors import UserError
 
 VERBS = {
     "edit": ("uip2p.editing.command", "edit a picture, or a folder of them, by instruction"),
+    "inspect": ("uip2p.provenance.command", "say what pictures claim of how they were made, and whether it holds"),
     "serve": ("uip2p.serving.command", "edits over HTTP, as OpenAI's API has them"),
     "train": ("uip2p.learning.command", "train one recipe, or the whole miniature from nothing"),
     "data": ("uip2p.datasets.command", "prepare records for training: what would be computed again and again"),

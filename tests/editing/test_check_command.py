@@ -14,6 +14,7 @@ from uip2p.editing.batch import DONE_FILE
 from uip2p.editing.editor import Editor
 from uip2p.images import load_image
 from uip2p.models.settings import load_settings, save_settings
+from uip2p.provenance import inspect
 
 FIGURES = {"reversibility", "direction", "score", "likely_failed", "reverse_instruction", "caption", "edited_caption",
            "guessed"}  # fmt: skip
@@ -40,12 +41,14 @@ def test_a_check_in_words_and_in_json(run, picture, tiny_folder, tmp_path):
     editor = Editor.from_pretrained(tiny_folder, device="cpu")
     assert np.array_equal(load_image(out), editor(picture, "make the car blue"))  # the edit itself is as ever
     code, stdout, _ = run(picture, "make the car blue", "-o", out, "--check", "--json", "--caption", CAPTION,
-                          "--save-reverse", back)  # fmt: skip
+                          "--save-reverse", back, "--record-instruction")  # fmt: skip
     (turn,) = json.loads(stdout)["turns"]
     assert code == 0 and set(turn) >= FIGURES and "candidates" not in turn
     assert turn["reverse_instruction"] == "make the car red" and turn["guessed"] == {}
     assert turn["edited_caption"] == "a blue car on a street" and 0 <= turn["reversibility"] <= 1
     assert np.array_equal(load_image(back), editor(load_image(out), "make the car red"))
+    for path, words in ((out, "make the car blue"), (back, "make the car red")):
+        assert inspect(path).manifests[0].actions[1]["uip2p.instruction"] == words
 
 
 def test_without_a_check_nothing_is_said_of_one(run, picture, tmp_path):

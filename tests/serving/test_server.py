@@ -17,8 +17,9 @@ import pytest
 from PIL import Image
 
 from uip2p.editing.editor import Editor
-from uip2p.evaluate.asking import Ask
+from uip2p.evaluate.asking import Ask, Refused
 from uip2p.evaluate.editors.endpoint import open_editor
+from uip2p.safety.policy import load_policy
 from uip2p.serving.asking import Limits
 from uip2p.serving.keys import new_key, parse_keys
 from uip2p.serving.server import Settings
@@ -115,6 +116,35 @@ def test_our_own_adapter_of_endpoints(listen, start, tiny_editor, pictures):
     made = editor.edit([Ask("a", pictures[0], "add a dog", 4), Ask("b", pictures[1], "add a car", 5)])
     assert same(made[0], tiny_editor(pictures[0], "add a dog", seed=4, image_guidance_scale=2.0))
     assert same(made[1], tiny_editor(pictures[1], "add a car", seed=5, image_guidance_scale=2.0))
+
+
+def test_what_is_answered_says_that_it_was_edited(listen, start, pictures):
+    address, _ = listen(start(), Settings(model="tiny"))
+    asked = {"files": {"image": png(pictures[0])}, "data": {"prompt": "add a dog", "stream": "true",
+             "partial_images": "1", "output_format": "jpeg", "output_compression": "30"}}  # fmt: skip
+    lines = HTTP.post(f"{address}/v1/images/edits", **asked).text.splitlines()
+    events = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+    assert [event["type"] for event in events] == ["image_edit.partial_image", "image_edit.completed"]
+    files = [base64.b64decode(event["b64_json"]) for event in events]
+    for content in files:
+        assert opened(base64.b64encode(content)).format == "JPEG"
+        assert b"compositeWithTrainedAlgorithmicMedia" in content and b"c2pa" in content and b"a dog" not in content
+    finer = {**asked["data"], "stream": "false", "partial_images": "0", "output_compression": "95"}
+    fine = HTTP.post(f"{address}/v1/images/edits", files=asked["files"], data=finer)
+    assert len(base64.b64decode(fine.json()["data"][0]["b64_json"])) > len(files[1])
+
+
+def test_what_the_policy_refuses_is_said_to_each_client(listen, start, pictures, tmp_path):
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[[rule]]\nname = "dogs"\nanswer = "No dogs here."\nany = ["dog"]\n')
+    service = start(options={"check_prompt": load_policy(rules).check})
+    address, _ = listen(service, Settings(model="tiny"))
+    with pytest.raises(openai.BadRequestError, match="No dogs here") as refused:
+        client(address).images.edit(image=png(pictures[0]), prompt="add a dog")
+    assert refused.value.code == "content_policy_violation"
+    ours = open_editor(f"{address}/v1#tiny", "ours", None, "fp32", 2)
+    made = ours.edit([Ask("a", pictures[0], "add a dog", 4), Ask("b", pictures[1], "add a car", 5)])
+    assert isinstance(made[0], Refused) and made[1].size == (32, 32)
 
 
 # ---- what is wrong is said -----------------------------------------------------------------------

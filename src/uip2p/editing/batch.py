@@ -17,11 +17,13 @@ from uip2p.editing.instructions import check_instruction
 from uip2p.editing.reversibility import Check, Words, check_words, load_encoder
 from uip2p.errors import UserError
 from uip2p.evaluate.rows import identity
-from uip2p.images import WRITERS, load_image, save_image, write_atomic
+from uip2p.images import WRITERS, load_image, write_atomic
 from uip2p.models.folder import SHIPPED
+from uip2p.provenance.writer import Writer, model_name
 
 # What a row may say for a check, named as in `EditRecord`; each is left to the grammar where it does not
 WORDS = {"reverse": "reverse_instruction", "caption": "caption", "edited_caption": "edited_caption"}
+EVERY_FILE_SAYS_SO = Writer()
 DONE_FILE = "edits.jsonl"  # one line for each finished picture: what was asked, and what was done
 
 
@@ -46,19 +48,20 @@ class Summary:
 
 
 def edit_records(
-    editor: Editor, records: str | Path, out: str | Path, *, batch_size: int = 8, quiet: bool = False, **options: Any
-) -> Summary:
+    editor: Editor, records: str | Path, out: str | Path, *, batch_size: int = 8, quiet: bool = False,
+    writer: Writer = EVERY_FILE_SAYS_SO, **options: Any,
+) -> Summary:  # fmt: skip
     """Edits the pictures of an imagefolder: `file_name` (beside the records) and `instruction` of every row.
 
     Outputs are named as the inputs (a format we do not write becomes .png). A picture whose output is there, made of
-    the same row, is skipped. options: those of `Editor.edit`; for a check, `reverse_instruction`, `caption` and
-    `edited_caption` are taken from the rows that have them. UserError: unreadable records, full disk; `out` holds
-    results of another model or of other options.
+    the same row, is skipped. writer: how the pictures are written. options: those of `Editor.edit`; for a check,
+    `reverse_instruction`, `caption` and `edited_caption` are taken from the rows that have them. UserError: unreadable
+    records, full disk; `out` holds results of another model or of other options.
     """
     records, out = Path(records), Path(out)
     checked = bool(options.get("check")) or options.get("best_of", 1) != 1
     rows, failed = read_rows(records, checked)
-    request = {**what_was_loaded(editor), **options}
+    request = {**what_was_loaded(editor), **options, **writer.asked()}
     done = _read_done(out / DONE_FILE, request)
     if checked:
         load_encoder(options.get("clip"), editor)  # before any picture is made
@@ -71,6 +74,7 @@ def edit_records(
 
     todo = [row for row in rows if done.get(row.output) != _asked(row) or not (out / row.output).is_file()]
     summary = Summary(0, len(rows) - len(todo), failed)
+    model = model_name(editor)
     ready = _load(todo, records.parent, editor, failed, checked)
     with tqdm(total=len(todo), unit=" pictures", disable=True if quiet else None) as bar:
         bar.update(0)
@@ -81,7 +85,7 @@ def edit_records(
             )
             results = editor.edit(pictures, texts, batch_size=batch_size, **options, **words)
             for (row, _), edited in zip(batch, results, strict=True):
-                _save(row, edited, out, request)
+                _save(row, edited, out, request, writer, model, records.parent)
             summary.edited += len(batch)
             bar.update(summary.edited + len(failed) - bar.n)
     failed.sort(key=lambda failure: failure["row"])
@@ -157,11 +161,13 @@ def _failure(number: int, file_name: str | None, error: UserError) -> dict[str, 
     return {"row": number, "file_name": file_name, "error": str(error)}
 
 
-def _save(row: Row, edited: Edited, out: Path, request: dict[str, Any]) -> None:
+def _save(
+    row: Row, edited: Edited, out: Path, request: dict[str, Any], writer: Writer, model: str, sources: Path
+) -> None:
     """The picture first, its line after it: a line is a promise that the picture is there."""
     path = out / row.output
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_image(edited.image, path)
+    writer.save(edited.image, path, writer.made(edited, model), sources / row.file_name)
     made = {"output": row.output, "asked": _asked(row), "request": request, **asdict_without_image(edited)}
     try:
         with open(out / DONE_FILE, "a", encoding="utf-8") as file:

@@ -6,10 +6,14 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uip2p.editing.options import add_model, add_place, load
 from uip2p.errors import UserError
+from uip2p.provenance import options as provenance
+
+if TYPE_CHECKING:
+    from uip2p.provenance.writer import Writer
 
 EXAMPLES = """
 examples:
@@ -47,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--edited-caption", metavar="TEXT", help="of the result (default: worked out by the grammar)")
     check.add_argument("--clip", help="CLIPModel folder or hub id (default: the shipped one, for a shipped model)")
     check.add_argument("--save-reverse", metavar="FILE", help="keep the picture that the reverse brings back")
+    provenance.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print what was done as one JSON object")
 
 
@@ -63,13 +68,13 @@ def run(args: argparse.Namespace) -> None:
     if args.records is not None:
         if args.picture is not None or args.turns is not None:
             raise UserError("--records edits a folder: leave out PICTURE, INSTRUCTION and --turns.")
-        run_records(args, options)
+        run_records(args, options, provenance.from_args(args))
         return
     if args.picture is None:
         raise UserError('what to edit? Give PICTURE "INSTRUCTION", or --records FILE. See uip2p edit --help.')
     if (args.instruction is None) == (args.turns is None):
         raise UserError('give either an INSTRUCTION, such as "make the car blue", or --turns FILE.')
-    run_picture(args, options)
+    run_picture(args, options, provenance.from_args(args))
 
 
 def check_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -92,12 +97,13 @@ def check_options(args: argparse.Namespace) -> dict[str, Any]:
     return {"check": True, "best_of": args.best_of, "clip": args.clip} if checked else {}
 
 
-def run_picture(args: argparse.Namespace, options: dict[str, Any]) -> None:
+def run_picture(args: argparse.Namespace, options: dict[str, Any], writer: Writer) -> None:
     """One picture, one turn or several. All that can be wrong is found before the model is loaded."""
     from uip2p.editing.batch import asdict_without_image
     from uip2p.editing.instructions import check_instruction
     from uip2p.editing.reversibility import Words, check_words, load_encoder
-    from uip2p.images import check_writable, load_image, save_image
+    from uip2p.images import check_writable, load_image
+    from uip2p.provenance.writer import model_name
 
     turns = [args.instruction] if args.turns is None else read_turns(Path(args.turns))
     out = check_writable(args.out)
@@ -120,31 +126,36 @@ def run_picture(args: argparse.Namespace, options: dict[str, Any]) -> None:
         load_encoder(args.clip, editor)
 
     done = []
+    model, source = model_name(editor), Path(args.picture)
     for turn, instruction in enumerate(turns):
         edited = editor.edit(picture, instruction, **options, **words)[0]
-        picture = edited.image
+        picture, made = edited.image, writer.made(edited, model)
+        if turn == len(turns) - 1:
+            writer.save(picture, out, made, source)
         if between:
-            save_image(picture, between[turn])
+            source = writer.save(picture, between[turn], made, source)
         if edited.check and undone:
-            save_image(edited.check.reversed, undone[turn])
+            back = writer.made(edited, model, edited.check.reverse_instruction)
+            writer.save(edited.check.reversed, undone[turn], back)
         if edited.check and words["caption"]:
             words["caption"] = edited.check.edited_caption  # what the next turn starts from
         done.append({"out": str(between[turn] if between else out), **asdict_without_image(edited)})
         if not args.json:
             print(describe(done[-1], picture.size))
-    save_image(picture, out)
 
     if args.json:
         about = {"picture": args.picture, "out": str(out), "model": args.model, "size": list(picture.size)}
         print(json.dumps({**about, "turns": done}, ensure_ascii=False))
 
 
-def run_records(args: argparse.Namespace, options: dict[str, Any]) -> None:
+def run_records(args: argparse.Namespace, options: dict[str, Any], writer: Writer) -> None:
     from uip2p.editing.batch import edit_records, read_rows
 
     read_rows(Path(args.records), bool(options.get("check")))  # before the model is loaded
     editor = load(args)
-    summary = edit_records(editor, args.records, args.out, batch_size=args.batch_size, quiet=args.json, **options)
+    summary = edit_records(
+        editor, args.records, args.out, batch_size=args.batch_size, quiet=args.json, writer=writer, **options
+    )
     if args.json:
         about = {"records": args.records, "out": args.out, "model": args.model}
         counts = {"edited": summary.edited, "skipped": summary.skipped, "failed": summary.failed}

@@ -51,6 +51,10 @@ class Checker:
         blanks = torch.zeros(len(pictures), 1)
         return [bool(flag) for flag in self.network(pixels.to(self.network.device), blanks)[1]]
 
+    def refusals(self, pictures: Sequence[Image.Image]) -> list[Refused | None]:
+        """For each, why it is not handed out, None where it is."""
+        return [Refused(CHECKER, ANSWER) if flagged else None for flagged in self.flagged(pictures)]
+
     def check(self, pictures: Sequence[Image.Image]) -> None:
         """Raises Refused if one of them is flagged."""
         if any(self.flagged(pictures)):

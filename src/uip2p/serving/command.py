@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from uip2p.errors import UserError
+from uip2p.provenance import options as provenance
 from uip2p.serving.options import add_service, limits, load_service, model_name
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_api(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """The options of the API, which `recipes/serve_ray.py` has too. Returns the group of those on who may ask."""
     add_service(parser, 8000)
+    provenance.add_arguments(parser)
     door = parser.add_argument_group("who may ask")
     door.add_argument("--keys", metavar="FILE", help="lines NAME:SHA256 of keys; also the environment's UIP2P_API_KEYS")
     door.add_argument("--no-keys", action="store_true", help="let everybody in, at any address")
@@ -116,7 +118,8 @@ def hosts(allowed: list[str], local: bool) -> tuple[str, ...]:
 
 
 def serve(args: argparse.Namespace, settings: Settings) -> None:
-    """Listens at once, loads the model meanwhile, and returns when it is told to stop and has answered what it can."""
+    """Listens at once and loads the model meanwhile. When it is told to stop and has answered what it can, the process
+    ends. UserError: the model cannot be loaded."""
     from uip2p.serving import logs
     from uip2p.serving.listening import Server, configured
     from uip2p.serving.server import application
@@ -149,8 +152,8 @@ def serve(args: argparse.Namespace, settings: Settings) -> None:
     if promise.done() and (error := promise.exception()) is not None:
         raise error
     server.drained()
-    if not promise.done() or not promise.result().stopped:
-        os._exit(0)  # a thread is deep in torch: to end the interpreter under it would abort the process
+    logging.shutdown()
+    os._exit(0)  # all is answered; an interpreter takes seconds to leave torch, and aborts where a thread is deep in it
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -26,6 +26,7 @@ from uip2p.serving.job import Job
 
 if TYPE_CHECKING:  # imported where they are used: a server listens before
     from uip2p.editing.editor import Edited
+    from uip2p.provenance.made import Made
     from uip2p.serving.service import Service
 
 NO_TOKENS = {
@@ -36,9 +37,12 @@ NO_TOKENS = {
 
 @dataclass(slots=True)
 class Edit:
-    """One request of this kind. size: (width, height) of the results."""
+    """One request of this kind. source: the picture's file, whose signed history goes on in the results. size: (width,
+    height) of the results."""
 
+    service: Service
     fields: Fields
+    source: bytes
     size: tuple[int, int]
     request: Request
     job: Job
@@ -52,18 +56,32 @@ class Edit:
 
         return [best(answer.edits)] if self.fields.best_of > 1 else list(answer.edits)
 
-    def encoded(self, picture: Image.Image) -> str:
-        """Base64."""
-        from uip2p.serving.pictures import encode
+    def encoded(self, picture: Image.Image, made: Made) -> str:
+        """A file that says how it was made, in base64."""
+        fields, writer = self.fields, self.service.writer
+        format = fields.output_format.upper()
+        return base64.b64encode(
+            writer.encode(picture, format, made, self.source, fields.output_compression)
+        ).decode()
 
-        return base64.b64encode(encode(picture, self.fields.output_format, self.fields.output_compression)).decode()
+    def preview(self, picture: Image.Image, seed: int) -> str:
+        """A picture on its way says so, too."""
+        from uip2p.provenance.made import Made
+        from uip2p.provenance.writer import model_name
+
+        editor = self.service.editor
+        scheduler = type(editor.parts.scheduler).__name__
+        return self.encoded(picture, Made(model_name(editor), seed, **self.job.options, scheduler=scheduler))
 
     def item(self, edited: Edited) -> dict[str, Any]:
         """One result as the answer has it."""
+        from uip2p.provenance.writer import model_name
+
         picture = edited.image
         if picture.size != self.size:
             picture = picture.resize(self.size, Image.Resampling.LANCZOS)
-        item: dict[str, Any] = {"b64_json": self.encoded(picture), "seed": edited.seed}
+        made = self.service.writer.made(edited, model_name(self.service.editor))
+        item: dict[str, Any] = {"b64_json": self.encoded(picture, made), "seed": edited.seed}
         if (check := edited.check) is not None:
             item |= {
                 "reversibility": check.reversibility, "direction": check.direction, "score": check.score,
@@ -92,7 +110,7 @@ def begin(
         words=Words(fields.reverse_prompt, fields.caption, fields.edited_caption),
         previews=-(-steps // (fields.partial_images + 1)) if fields.partial_images else 0, deadline=deadline,
     )  # fmt: skip
-    return Edit(fields, size, request, service.submit(request, listener))
+    return Edit(service, fields, content, size, request, service.submit(request, listener))
 
 
 def read_deadline(http: HttpRequest) -> float | None:
@@ -188,7 +206,8 @@ async def _events(http: HttpRequest, edit: Edit, steps: Steps, figures: Figures)
         async with asyncio.timeout(max(0.0, edit.job.expires - time.monotonic())):
             while (progress := await steps.queue.get()) is not None:
                 for seed, picture in progress.previews.items():
-                    said = {"b64_json": await asyncio.to_thread(edit.encoded, picture), "partial_image_index": shown}
+                    content = await asyncio.to_thread(edit.preview, picture, seed)
+                    said = {"b64_json": content, "partial_image_index": shown}
                     size = f"{picture.width}x{picture.height}"
                     yield _event("image_edit.partial_image", {**said, "seed": seed, **common, "size": size})
                     shown += 1

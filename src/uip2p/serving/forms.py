@@ -35,7 +35,8 @@ class Fields(BaseModel):
                       "own; WIDTHxHEIGHT must have its proportions, and the result is resized.")  # fmt: skip
     response_format: Literal["b64_json"] = "b64_json"
     output_format: Format = "png"
-    output_compression: int = Field(100, ge=0, le=100, description="Quality of JPEG and WebP. WebP at 100 is lossless.")
+    output_compression: int | None = Field(None, ge=0, le=100, description="Quality of JPEG (by default 95) and of "
+                                           "WebP, which is lossless at 100 and by default.")  # fmt: skip
     stream: bool = Field(False, description="Server-sent events rather than one answer.")
     partial_images: int = Field(0, ge=0, le=3, description="With stream: pictures on the way, of each result, at most.")
     model: str | None = Field(None, max_length=200, description="The model that is served, or nothing.")

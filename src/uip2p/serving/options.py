@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uip2p.editing.options import add_model, add_place, load
 from uip2p.errors import UserError
+from uip2p.provenance import options as provenance
+from uip2p.safety import options as safety
 from uip2p.serving.asking import Limits
 
 if TYPE_CHECKING:
     from uip2p.serving.service import Service
+
+LOG = logging.getLogger("uip2p.serving")
 
 
 def add_service(parser: argparse.ArgumentParser, port: int) -> None:
@@ -30,6 +35,7 @@ def add_service(parser: argparse.ArgumentParser, port: int) -> None:
     work.add_argument("--max-pixels", type=int, default=25_000_000, metavar="N", help="of a picture (default: 25000000)"
                       )  # fmt: skip
     add_place(parser)
+    safety.add_arguments(parser)
 
 
 def limits(args: argparse.Namespace) -> Limits:
@@ -46,10 +52,19 @@ def limits(args: argparse.Namespace) -> Limits:
 
 
 def load_service(args: argparse.Namespace) -> Service:
-    """The model that --model names, with a service in front of it. UserError: what cannot be loaded."""
+    """The model that --model names, with a service in front of it, what it declines, and how its pictures are written
+    (the parser has provenance's options, too). UserError: what cannot be loaded."""
     from uip2p.serving.service import Service
 
-    return Service(load(args), limits(args), clip=args.clip)
+    writer, editor = provenance.from_args(args), load(args)
+    declined = safety.from_args(args, args.model, str(editor.device))
+    for line in declined.describe():
+        LOG.info(line)
+    checker = declined.checker
+    return Service(
+        editor, limits(args), check_prompt=declined.policy.check, clip=args.clip,
+        refuse_pictures=checker.refusals if checker is not None else None, writer=writer,
+    )  # fmt: skip
 
 
 def model_name(model: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 
 from PIL import Image
@@ -11,7 +10,6 @@ from uip2p.images import load_image
 from uip2p.serving.asking import MAX_PIXELS
 from uip2p.serving.container import check_file, check_shape
 from uip2p.serving.errors import BadRequest
-from uip2p.serving.forms import Format
 
 FORMATS = ("PNG", "JPEG", "WEBP")  # decoders that strangers reach
 
@@ -39,14 +37,3 @@ def wanted_size(size: str, picture: tuple[int, int], max_pixels: int = MAX_PIXEL
         raise BadRequest(f"size is {size}, and the picture {own}: an edit keeps the picture's proportions, so give "
                          "auto, or a size of the same proportions.", "size")  # fmt: skip
     return width, height
-
-
-def encode(picture: Image.Image, format: Format, compression: int) -> bytes:
-    """compression: 0 to 100, the quality of JPEG and WebP; WebP at 100 is lossless, as PNG always is."""
-    options = {
-        "png": {}, "jpeg": {"quality": compression, "subsampling": 0},
-        "webp": {"lossless": True} if compression == 100 else {"quality": compression},
-    }[format]  # fmt: skip
-    encoded = io.BytesIO()
-    picture.save(encoded, format, **options)
-    return encoded.getvalue()

@@ -56,18 +56,19 @@ WHEN = {
 }  # fmt: skip
 
 
-def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ErrorBody, "description": WHEN[status]} for status in statuses}
 
 
-ERRORS = _errors(400, 401, 403, 404, 405, 408, 413, 421, 500, 503)
+ERRORS = errors(403, 405, 421, 500)  # of every path
+KEYED = errors(401)
 
 
 def answers() -> dict[int | str, dict[str, Any]]:
     """Of an edit."""
     events = {"text/event-stream": {"schema": {"type": "string"}}}
     whole = {"model": Images, "description": "The results, or with stream=true the events", "content": events}
-    return {200: whole, **_errors(415, 429, 504)}
+    return {200: whole, **errors(400, 401, 404, 408, 413, 415, 429, 503, 504)}
 
 
 def page(schema: dict[str, Any]) -> str:
@@ -83,16 +84,22 @@ def page(schema: dict[str, Any]) -> str:
             form = about.get("requestBody", {}).get("content", {}).get("multipart/form-data", {}).get("schema")
             if form:
                 parts.append(_fields(form))
-            rows = (
-                f"<tr><td>{status}</td><td>{html.escape(answer['description'])}</td></tr>"
-                for status, answer in sorted(about["responses"].items())
-            )
-            parts.append(f"<table><tr><th>Status</th><th>When</th></tr>{''.join(rows)}</table>")
+            own = {status: answer["description"] for status, answer in sorted(about["responses"].items())
+                   if int(status) not in ERRORS}  # fmt: skip
+            parts.append(_statuses(own))
+    parts.append("<h2>Any of them</h2>")
+    parts.append(_statuses({str(status): str(answer["description"]) for status, answer in ERRORS.items()}))
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        f"<title>UIP2P: API</title><style>{style()} td {{ text-align: left; vertical-align: top }}</style>"
+        f"<title>UIP2P: API</title><style>{style()} td, th {{ text-align: left !important; vertical-align: top }}"
+        " h2 { margin-top: 2rem }</style>"
         f"<main>{''.join(parts)}</main></html>"
     )
+
+
+def _statuses(when: dict[str, str]) -> str:
+    rows = "".join(f"<tr><td>{status}</td><td>{html.escape(text)}</td></tr>" for status, text in when.items())
+    return f"<table><tr><th>Status</th><th>When</th></tr>{rows}</table>"
 
 
 def _fields(form: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ from uip2p.serving.door import Door
 from uip2p.serving.errors import BadRequest, response
 from uip2p.serving.figures import Figures
 from uip2p.serving.keys import Key, Rate, owner
-from uip2p.serving.reference import ERRORS, answers, page
+from uip2p.serving.reference import ERRORS, KEYED, answers, errors, page
 
 if TYPE_CHECKING:
     from uip2p.serving.service import Service
@@ -134,7 +134,8 @@ def _add_state(app: FastAPI, figures: Figures, ready: Callable[[], Service | Non
     async def health() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/ready", tags=["state"], summary="It takes edits now: 503 while it loads or is about to stop")
+    @app.get("/ready", tags=["state"], summary="It takes edits now: 503 while it loads or is about to stop",
+             responses={503: {"description": "Not now"}})  # fmt: skip
     async def is_ready() -> JSONResponse:
         service = ready()
         status = "loading" if service is None else "ready" if service.ready else "stopping"
@@ -142,8 +143,8 @@ def _add_state(app: FastAPI, figures: Figures, ready: Callable[[], Service | Non
 
     text: dict[str, Any] = {"content": {"text/plain": {"schema": {"type": "string"}}}}
 
-    @app.get("/metrics", tags=["state"], summary="Figures for Prometheus", dependencies=[key], responses={200: text},
-             response_class=Response)  # fmt: skip
+    @app.get("/metrics", tags=["state"], summary="Figures for Prometheus", dependencies=[key],
+             responses={200: text, **KEYED}, response_class=Response)  # fmt: skip
     async def metrics() -> Response:
         return Response(figures.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
@@ -169,11 +170,12 @@ def _add_state(app: FastAPI, figures: Figures, ready: Callable[[], Service | Non
 def _add_models(app: FastAPI, settings: Settings, key: Any) -> None:
     model = {"id": settings.model, "object": "model", "created": 0, "owned_by": "uip2p"}
 
-    @app.get("/v1/models", tags=["models"], summary="The one model that is served", dependencies=[key])
+    @app.get("/v1/models", tags=["models"], summary="The one model that is served", dependencies=[key], responses=KEYED)
     async def models() -> dict[str, Any]:
         return {"object": "list", "data": [model]}
 
-    @app.get("/v1/models/{name:path}", tags=["models"], summary="The same by its name", dependencies=[key])
+    @app.get("/v1/models/{name:path}", tags=["models"], summary="The same by its name", dependencies=[key],
+             responses={**KEYED, **errors(404)})  # fmt: skip
     async def one_model(name: str) -> dict[str, Any]:
         check_model(name, settings)
         return model

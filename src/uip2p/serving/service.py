@@ -20,6 +20,7 @@ from uip2p.editing.editor import Edited, Editor, Step, working_size
 from uip2p.editing.instructions import check_instruction
 from uip2p.editing.reversibility import Encoder, Words, candidates, check_words, load_encoder
 from uip2p.errors import UserError
+from uip2p.provenance.writer import Writer
 from uip2p.serving.asking import Busy, Draining, Failed, Limits, Listener, OutOfMemory, Request
 from uip2p.serving.job import Job
 from uip2p.serving.memory import is_out_of_memory, release
@@ -43,7 +44,8 @@ class Service:
     """`submit` a request, wait for the job; `drain` before the process ends.
 
     check_prompt: raises a UserError for words that it refuses (see `safety.policy`). refuse_pictures: finished pictures
-    -> for each, None or the UserError that refuses it (see `safety.checker`). clip: the encoder of checks.
+    -> for each, None or the UserError that refuses it (see `safety.checker`). clip: the encoder of checks. writer: how
+    whoever hands pictures on writes them; None is with provenance, signed by the local test certificate.
     """
 
     def __init__(
@@ -54,8 +56,10 @@ class Service:
         check_prompt: Callable[..., None] | None = None,
         refuse_pictures: Callable[[Sequence[Image.Image]], Sequence[UserError | None]] | None = None,
         clip: Encoder = None,
+        writer: Writer | None = None,
     ):
         self.editor, self.limits, self.clip = editor, limits or Limits(), clip
+        self.writer = Writer() if writer is None else writer
         self.check_prompt, self.refuse_pictures = check_prompt, refuse_pictures
         self.outcomes: Counter[str] = Counter()  # by code, "ok" for an answer
         self.batches: Counter[int] = Counter()  # by size
@@ -134,11 +138,6 @@ class Service:
     def ready(self) -> bool:
         """Whether it takes requests."""
         return not self._draining and self._worker.is_alive()
-
-    @property
-    def stopped(self) -> bool:
-        """Whether its thread has ended, after `drain`."""
-        return not self._worker.is_alive()
 
     def _count(self, future: Any) -> None:
         error = future.exception()
