@@ -82,7 +82,7 @@ def ray(requests: int = 30, clients: int = 6, steps: int = 100) -> dict[str, Any
             at_first[0].kill()
             killed = time.monotonic()
             done_by_then = len(outcomes)
-            wait_until(lambda: len(replicas(running)) == 2, 120, running.log)
+            wait_until(lambda: len({each.pid for each in replicas(running)} - {at_first[0].pid}) == 2, 120, running.log)
             replaced = time.monotonic()
             for each in asked:
                 each.result(600)

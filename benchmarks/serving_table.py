@@ -13,7 +13,7 @@ def markdown(found: Mapping[str, Mapping[str, Any]]) -> str:
     """found: by part, as `serving.py` writes it."""
     lines = [
         "# What a server stands", "",
-        "Written by `python benchmarks/serving.py --out docs/results/serving`; with a part's name, that part again.", "",
+        "Written by `python benchmarks/serving.py --out docs/results/serving`; with a part's name, that part anew.", "",
         "| Part | Asked | Found | Held |", "|---|---|---|---|",
     ]  # fmt: skip
     for part, figures in found.items():

@@ -13,6 +13,7 @@ import httpx
 import torch
 from PIL import Image
 
+from uip2p.serving.door import Door
 from uip2p.serving.job import Job
 from uip2p.serving.keys import new_key, parse_keys
 from uip2p.serving.server import Settings, application
@@ -51,6 +52,42 @@ def test_of_sixty_clients_each_is_answered_or_told_when_to_come_back(tiny_servic
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in told)
     assert {answer.json()["error"]["code"] for answer in told} == {"queue_full"}
     assert after.status_code == 200 and tiny_service.waiting == 0 == tiny_service.working
+
+
+def test_a_crowd_of_large_bodies_is_not_held_all_at_once(tiny_service):
+    app, most = application(tiny_service, Settings(max_body=200_000)), 25 * 200_000
+    door = next(layer for layer in layers(app) if isinstance(layer, Door))
+    held, together = list[int](), asyncio.Event()
+
+    async def slowly():
+        """A form that stays open until everybody has sent as much as they may."""
+        yield b'--a\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n' + bytes(150_000)
+        held.append(door.held.bytes)
+        await together.wait()
+        yield b"\r\n--a--\r\n"
+
+    async def one(client: httpx.AsyncClient) -> httpx.Response:
+        form = {"Content-Type": "multipart/form-data; boundary=a"}
+        answer = await client.post(EDITS, content=slowly(), headers=form)
+        together.set()  # the first that is told to come back
+        return answer
+
+    async def crowd() -> list[httpx.Response]:
+        async with asking(app) as client:
+            return await asyncio.wait_for(asyncio.gather(*(one(client) for _ in range(60))), 30)
+
+    answers = asyncio.run(crowd())
+    assert Counter(answer.status_code for answer in answers).keys() == {400, 429}  # there is no prompt
+    assert max(held) <= most + 200_000 and door.held.bytes == 0
+
+
+def layers(app):
+    """From the outermost in."""
+    layer = app.middleware_stack or app.build_middleware_stack()
+    app.middleware_stack = layer
+    while layer is not None:
+        yield layer
+        layer = getattr(layer, "app", None)
 
 
 def test_many_requests_leave_nothing_behind(tiny_service):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -12,8 +13,6 @@ import time
 
 import httpx
 from PIL import Image
-
-from uip2p.serving.pictures import encode
 
 
 def test_a_job_is_answered_and_the_process_ends(tiny_folder, tmp_path):
@@ -26,7 +25,7 @@ def test_a_job_is_answered_and_the_process_ends(tiny_folder, tmp_path):
         address = until(lambda: re.match(r"http://[\d.:]+", log.read_text()), process)[0]
         with httpx.Client(base_url=address, timeout=60) as client:
             until(lambda: client.get("/ready").status_code == 200, process)
-            asked = {"files": {"image": encode(Image.new("RGB", (32, 32)), "png", 100)},
+            asked = {"files": {"image": png(Image.new("RGB", (32, 32)))},
                      "data": {"prompt": "make the car blue", "steps": 60}}  # fmt: skip
             asking = threading.Thread(target=lambda: answers.append(httpx.post(f"{address}/v1/images/edits", **asked,
                                                                                timeout=60)))  # fmt: skip
@@ -40,6 +39,12 @@ def test_a_job_is_answered_and_the_process_ends(tiny_folder, tmp_path):
     finally:
         process.kill()
     assert answers[0].status_code == 200, answers[0].text
+
+
+def png(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
 
 
 def until(found, process, seconds: float = 120.0):
