@@ -36,12 +36,17 @@ GRACE = 8.0  # seconds for what is in work when the server is told to stop
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
+    door = add_api(parser)
+    door.add_argument("--new-key", metavar="NAME", help="print a new key and its line, and end")
+
+
+def add_api(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """The options of the API, which `recipes/serve_ray.py` has too. Returns the group of those on who may ask."""
     add_service(parser, 8000)
     provenance.add_arguments(parser)
     door = parser.add_argument_group("who may ask")
     door.add_argument("--keys", metavar="FILE", help="lines NAME:SHA256 of keys; also the environment's UIP2P_API_KEYS")
     door.add_argument("--no-keys", action="store_true", help="let everybody in, at any address")
-    door.add_argument("--new-key", metavar="NAME", help="print a new key and its line, and end")
     door.add_argument("--rate", type=float, default=0, metavar="N", help="edits a minute of each key (default: any)")
     door.add_argument("--max-body", type=int, default=20_000_000, metavar="BYTES", help="of a request (default: 20 MB)"
                       )  # fmt: skip
@@ -51,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       "such as https://example.org (default: none)")  # fmt: skip
     door.add_argument("--name", help="of the model, in the API (default: as in --model, without folders)")
     parser.add_argument("--log-prompts", action="store_true", help="write prompts into the log")
+    return door
 
 
 def run(args: argparse.Namespace) -> None:
@@ -60,6 +66,11 @@ def run(args: argparse.Namespace) -> None:
         key, line = new_key(args.new_key)
         print(f"key, for {args.new_key} alone: {key}\nline, for --keys: {line}")
         return
+    serve(args, read_settings(args))
+
+
+def read_settings(args: argparse.Namespace) -> Settings:
+    """UserError: an option out of its range, no key where there must be one, a package that is missing."""
     try:
         import uvicorn  # noqa: F401
 
@@ -69,12 +80,11 @@ def run(args: argparse.Namespace) -> None:
     local = is_loopback(args.host)
     if args.max_body < 1 or args.rate < 0:
         raise UserError("--max-body must be above 0, and --rate not below.")
-    settings = Settings(
+    return Settings(
         model=args.name or model_name(args.model), keys=find_keys(args, local), rate=args.rate,
         max_pixels=args.max_pixels, max_body=args.max_body, hosts=hosts(args.allow_host, local),
         origins=tuple(args.cors), log_prompts=args.log_prompts, grace=GRACE,
     )  # fmt: skip
-    serve(args, settings)
 
 
 def find_keys(args: argparse.Namespace, local: bool) -> tuple[Key, ...]:

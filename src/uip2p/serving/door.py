@@ -16,12 +16,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from uip2p.errors import UserError
-from uip2p.serving.asking import Failed
+from uip2p.serving.asking import Busy, Failed
 from uip2p.serving.errors import BadRequest, response
 from uip2p.serving.figures import Figures
 
 LOG = logging.getLogger("uip2p.serving.access")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+HELD = 25  # bodies of the largest size, whose bytes are held at a time, of all requests together
 POLLED = ("/health", "/ready", "/metrics")  # every few seconds, by machines
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 HEADERS = {
@@ -51,6 +52,7 @@ class Door:
     ):  # fmt: skip
         self.app, self.figures, self.max_body, self.body_seconds = app, figures, max_body, body_seconds
         self.hosts, self.origins = hosts, origins
+        self.held = Held(HELD * max_body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,9 +71,9 @@ class Door:
                     ours.setdefault(name, value)
             await send(message)
 
+        body = Body(receive, self.held, self.max_body, self.body_seconds, headers.get("content-length", ""))
         try:
             self.check(headers)
-            body = Body(receive, self.max_body, self.body_seconds, headers.get("content-length", ""))
             await self.app(scope, body.receive, answer)
         except UserError as error:
             await response(error, visit.id)(scope, receive, answer)
@@ -81,6 +83,7 @@ class Door:
                 fault = Failed(f"a fault of the service; its log says why, at request {visit.id}.")
                 await response(fault, visit.id)(scope, receive, answer)
         finally:
+            self.held.bytes -= body.size
             self.note(scope, visit)
 
     def check(self, headers: Headers) -> None:
@@ -107,17 +110,25 @@ class Door:
         })  # fmt: skip
 
 
+@dataclass(slots=True)
+class Held:
+    """Bytes of bodies that are held, of all requests that have no answer yet, and how many may be."""
+
+    most: int
+    bytes: int = 0
+
+
 class Body:
     """The body of a request, on its way: so many bytes at most, within so many seconds."""
 
-    def __init__(self, receive: Receive, most: int, seconds: float, declared: str):
-        self._receive, self.most, self.seconds = receive, most, seconds
+    def __init__(self, receive: Receive, held: Held, most: int, seconds: float, declared: str):
+        self._receive, self.held, self.most, self.seconds = receive, held, most, seconds
         self.declared = int(declared) if declared.isascii() and declared.isdigit() else 0
         self.ends = time.monotonic() + seconds
         self.size, self.whole = 0, False
 
     async def receive(self) -> Message:
-        """BadRequest: 413, 408."""
+        """BadRequest: 413, 408. Busy: others have sent too much at the same time."""
         if self.whole:
             return await self._receive()
         self._check(self.declared)
@@ -127,8 +138,12 @@ class Body:
         except TimeoutError:
             raise BadRequest(f"the request did not come within {self.seconds:g} seconds.", None, 408, "timeout",
                              {"Connection": "close"}) from None  # fmt: skip
-        self.size += len(message.get("body", b""))
+        length = len(message.get("body", b""))
+        self.size += length
+        self.held.bytes += length
         self._check(self.size)
+        if self.held.bytes > self.held.most:
+            raise Busy("too many large requests at a time: ask again in a moment.", 2.0)
         self.whole = not message.get("more_body", False)
         return message
 

@@ -98,6 +98,7 @@ def begin(
     from uip2p.editing.reversibility import Words
     from uip2p.serving.pictures import open_picture, wanted_size
 
+    service.admit()  # the queue may have filled while the request came: no picture is decoded in vain
     try:
         picture = open_picture(content, max_pixels)
     except UserError as error:

@@ -193,7 +193,8 @@ def _add_edits(
     rate = Rate(settings.rate)
     decoders = anyio.CapacityLimiter(DECODERS)
     most = {"n": limits.count, "best_of": limits.count, "steps": limits.steps}
-    form = {"required": True, "content": {"multipart/form-data": {"schema": forms.schema(most)}}}
+    encoding = {"image": {"contentType": "image/png, image/jpeg, image/webp"}}
+    form = {"required": True, "content": {"multipart/form-data": {"schema": forms.schema(most), "encoding": encoding}}}
 
     @app.post("/v1/images/edits", tags=["images"], summary="Edit a picture by an instruction", responses=answers(),
               openapi_extra={"requestBody": form}, response_class=Response)  # fmt: skip

@@ -176,21 +176,25 @@ class Service:
 
     def _work(self) -> None:
         while not self._ended:
-            units = self._next()
-            if not units:
-                continue  # those that were waiting have gone
-            began = time.monotonic()
-            self.batches[len(units)] += 1
-            for unit in units:
-                unit.job.batch = len(units)
-            try:
-                self._make(units)
-            finally:
-                each = (time.monotonic() - began) / len(units)
-                self._pace = each if not self._pace else 0.8 * self._pace + 0.2 * each
-                with self._changed:
-                    self._working = ()
-                    self._changed.notify_all()
+            self._take_turn()
+
+    def _take_turn(self) -> None:
+        """One batch. Nothing of it, such as its pictures, is held while the next is waited for."""
+        units = self._next()
+        if not units:
+            return  # those that were waiting have gone
+        began = time.monotonic()
+        self.batches[len(units)] += 1
+        for unit in units:
+            unit.job.batch = len(units)
+        try:
+            self._make(units)
+        finally:
+            each = (time.monotonic() - began) / len(units)
+            self._pace = each if not self._pace else 0.8 * self._pace + 0.2 * each
+            with self._changed:
+                self._working = ()
+                self._changed.notify_all()
 
     def _next(self) -> tuple[Unit, ...]:
         """The first job's results that nobody makes yet, and what goes with them; none when the service has ended."""
