@@ -19,7 +19,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACK = ROOT / "integrations" / "comfyui"
-WORKFLOWS = PACK / "example_workflows"
+WORKFLOWS = PACK / "api_workflows"
 FOLDER, PYTHON = os.environ.get("COMFYUI", ""), os.environ.get("COMFYUI_PYTHON", sys.executable)
 needs_comfyui = pytest.mark.skipif(
     not FOLDER, reason="COMFYUI names no folder: docs/integrations.md says how to get ComfyUI and run this"

@@ -182,7 +182,7 @@ def known_nodes(pack) -> dict:
     return {**FACTS["stock"], **ours}
 
 
-@pytest.mark.parametrize("file", sorted((PACK / "example_workflows").glob("*.json")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", sorted((PACK / "api_workflows").glob("*.json")), ids=lambda file: file.stem)
 def test_a_workflow_fits_its_nodes(pack, file):
     workflow, nodes = json.loads(file.read_text()), known_nodes(pack)
     assert len(workflow) >= 4
@@ -201,7 +201,7 @@ def test_a_workflow_fits_its_nodes(pack, file):
 
 def test_the_widgets_of_a_workflow_are_in_their_ranges(pack):
     infos = {node.GET_SCHEMA().node_id: node.GET_NODE_INFO_V1()["input"] for node in pack.node_list()}
-    for file in (PACK / "example_workflows").glob("uip2p_*.json"):
+    for file in (PACK / "api_workflows").glob("uip2p_*.json"):
         for node in json.loads(file.read_text()).values():
             inputs = infos.get(node["class_type"], {})
             for name, (_, options) in {**inputs.get("required", {}), **inputs.get("optional", {})}.items():
@@ -216,3 +216,27 @@ def test_the_pack_says_what_the_registry_asks():
     assert said["project"]["dependencies"] == (PACK / "requirements.txt").read_text().split()
     assert {"PublisherId", "DisplayName", "requires-comfyui"} <= said["tool"]["comfy"].keys()
     assert said["tool"]["comfy"]["requires-comfyui"] == f">={FACTS['version']}"
+
+
+@pytest.mark.parametrize("file", sorted((PACK / "example_workflows").glob("*.json")), ids=lambda file: file.stem)
+def test_what_the_page_offers_is_what_programs_send(file):
+    """ComfyUI's page saves a workflow with the places of its nodes, programs send the nodes alone: here both."""
+    drawn, sent = json.loads(file.read_text()), json.loads((PACK / "api_workflows" / file.name).read_text())
+    nodes = {str(node["id"]): node for node in drawn["nodes"]}
+    assert {number: node["type"] for number, node in nodes.items()} == {n: one["class_type"] for n, one in sent.items()}
+    links = {
+        (str(to), nodes[str(to)]["inputs"][at]["name"]): [str(out), slot] for _, out, slot, to, at, _ in drawn["links"]
+    }
+    for number, node in sent.items():
+        for name, value in node["inputs"].items():
+            if isinstance(value, list):
+                assert links.pop((number, name)) == value
+            else:
+                assert value in nodes[number]["widgets_values"]
+    assert not links
+
+
+def test_both_forms_of_every_workflow_are_there():
+    drawn, sent = (sorted(file.name for file in (PACK / folder).glob("*.json"))
+                   for folder in ("example_workflows", "api_workflows"))  # fmt: skip
+    assert drawn == sent and len(sent) == 3

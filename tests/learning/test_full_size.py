@@ -96,7 +96,7 @@ def test_a_recipe_trains_and_stock_pipelines_run_what_comes_out(models, tmp_path
     texts = ["license: other", "pipeline_tag: image-to-image", f"--recipe {recipe} --data data", "records of `data`"]
     for text in (*texts, "| reconstruction |", "commit `", "12 pictures"):
         assert text in card, text
-    assert len(inspect(tmp_path / "run/model").problems) == 1, "nothing of this machine; the base's licence nobody knows"
+    assert len(inspect(tmp_path / "run/model").problems) == 1, "nothing of this machine; the base's licence is unknown"
     before = (build_xl_pipeline if xl else build_pipeline)().vae
     assert all(torch.equal(a, b) for a, b in zip(before.parameters(), pipe.vae.parameters(), strict=True)) or xl
 

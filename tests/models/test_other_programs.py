@@ -12,7 +12,7 @@ import pytest
 import torch
 from full_shapes import full_size
 from safetensors.torch import load_file
-from tiny import build_pipeline, build_xl_pipeline
+from tiny import build_pipeline
 
 from uip2p.models.command import V_PREDICTION
 from uip2p.models.command import add_arguments as export_arguments
@@ -24,7 +24,7 @@ UNET = "model.diffusion_model."
 STEM = f"{UNET}input_blocks.0.0.weight"
 
 
-@pytest.fixture(scope="module", params=["sd15", "sdxl"])
+@pytest.fixture(scope="module", params=["sd15", pytest.param("sdxl", marks=pytest.mark.slow)])
 def shapes(request):
     return request.param, full_size(request.param)
 
@@ -103,7 +103,7 @@ def test_stable_diffusion_cpp_finds_an_edit_model(shapes):
     ("epsilon", False, set()), ("v_prediction", False, {"v_pred"}), ("v_prediction", True, {"v_pred", "ztsnr"}),
 ])  # fmt: skip
 def test_a_file_says_what_its_unet_predicts(tmp_path, prediction, zero, names):
-    pipeline = build_xl_pipeline()
+    pipeline = build_pipeline()
     pipeline.scheduler.register_to_config(prediction_type=prediction, rescale_betas_zero_snr=zero)
     pipeline.save_pretrained(tmp_path / "folder")
     parts = load_pipeline(tmp_path / "folder")
