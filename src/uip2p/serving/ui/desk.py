@@ -166,7 +166,9 @@ class Desk:
 
     def remark(self, asked: Asked) -> str:
         """What is to be said beside a result."""
-        if not asked.check:
+        if self.no_check is not None and asked.count == 1:
+            return ""  # the settings say it; among several, a person misses the scores
+        if self.no_check is None and not asked.check:
             return ""
         why = self.no_check or self.unchecked(asked)
         return f"Not checked: {why}" if why else ""
