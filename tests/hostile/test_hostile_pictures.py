@@ -145,7 +145,7 @@ def test_an_unknown_ending_is_refused_before_any_work(photo, tmp_path, capsys):
 FULL_DISK = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))
 from uip2p.cli import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -78,6 +78,14 @@ def test_a_home_that_cannot_be_written(tmp_path, picture, made):
     assert said is not None and manifest.failures(said) == []
 
 
+def test_a_user_without_a_home(monkeypatch):
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setattr(local.Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    with pytest.warns(UserWarning, match="has no home"):
+        chain, key = local.local_certificate()
+    assert local.local_certificate() == local.split(chain + key) == (chain, key)
+
+
 def test_one_that_expires_soon_is_made_again(tmp_path, monkeypatch):
     monkeypatch.setattr(local, "YEARS", 0.05)
     old = b"".join(local.make())

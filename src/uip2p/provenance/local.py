@@ -15,20 +15,30 @@ FILE = "local-test-certificate.pem"
 YEARS = 10
 
 
-def home() -> Path:
-    """The folder of the certificate: uip2p in $XDG_DATA_HOME, else in ~/.local/share."""
+def home() -> Path | None:
+    """The folder of the certificate: uip2p in $XDG_DATA_HOME, else in ~/.local/share. None: this user has no home, as
+    in some containers."""
     given = os.environ.get("XDG_DATA_HOME", "")
-    return (Path(given) if os.path.isabs(given) else Path.home() / ".local" / "share") / "uip2p"
+    if os.path.isabs(given):
+        return Path(given) / "uip2p"
+    try:
+        return Path.home() / ".local" / "share" / "uip2p"
+    except RuntimeError:
+        return None
 
 
 def local_certificate() -> tuple[bytes, bytes]:
     """(chain, key), both PEM: this user's, made if there is none that holds. Where nothing can be kept, it lives as
     long as the process."""
-    return _local_certificate(home() / FILE)
+    folder = home()
+    return _local_certificate(folder and folder / FILE)
 
 
 @functools.cache
-def _local_certificate(path: Path) -> tuple[bytes, bytes]:
+def _local_certificate(path: Path | None) -> tuple[bytes, bytes]:
+    if path is None:
+        warnings.warn("this user has no home, so this run has a local test certificate of its own.", stacklevel=2)
+        return make()
     with contextlib.suppress(OSError, ValueError):
         return split(path.read_bytes())
     made = make()
