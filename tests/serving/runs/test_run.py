@@ -19,6 +19,8 @@ from uip2p.learning.recipes import read_recipe
 from uip2p.learning.train_config import TrainConfig, free_to_change
 from uip2p.serving.runs import page, words
 from uip2p.serving.runs.browser import Browser
+from uip2p.serving.runs.finding import METRICS
+from uip2p.serving.runs.log import Log
 from uip2p.serving.runs.resume import resume_command
 from uip2p.serving.runs.run import read_config, read_copying, read_progress, read_unreadable
 
@@ -85,6 +87,9 @@ def test_the_alarm_is_a_sentence_with_its_figures_and_what_to_do(tmp_path):
     assert "Note: this run only copied its input for a while" in said and "alert" not in said
     assert "After 32 images the alarm was raised" in said
     assert "Good: the edits are no mere copies" in never[0].overview(never[1])
+    for means, heading in ((EDITS | {"copy_rate": 0.6}, "Note: most of the edits are still copies"),
+                           (EDITS | {"clip_direction": 0.05}, "but do not move as the words do")):  # fmt: skip
+        assert heading in page.copies(read_copying(Log(write_cycle(tmp_path / heading[:9], means) / METRICS).read()))
 
 
 def test_pictures_that_were_passed_over_are_named_once(tmp_path):

@@ -79,7 +79,7 @@ class Browser:
     def overview(self, view: View) -> str:
         copying = run.read_copying(view.log)
         unreadable = run.read_unreadable(view.folder, self.root)
-        return page.overview(view.name, view.config, view.fault, view.progress, copying, view.log, unreadable)
+        return page.overview(view.fault, view.progress, copying, view.log, unreadable)
 
     def curves(self, view: View, names: Sequence[str], smoothing: float, logarithmic: bool) -> str:
         """smoothing: percent of a curve that each of its points is the mean of."""

@@ -46,11 +46,10 @@ def notice(kind: str, heading: str, *paragraphs: str) -> str:
 
 
 def overview(
-    name: str, config: Config, fault: str, progress: Progress, copying: Copying | None, log: Log,
-    unreadable: Unreadable | None,
-) -> str:  # fmt: skip
+    fault: str, progress: Progress, copying: Copying | None, log: Log, unreadable: Unreadable | None
+) -> str:
     """How far the run is, and whether all is well."""
-    boxes = [_progress(name, progress)]
+    boxes = [_progress(progress)]
     if fault:
         boxes.append(notice("wrong", escape(fault)))
     if copying is not None:
@@ -62,7 +61,7 @@ def overview(
     return f'<div class="runs">{"".join(boxes)}{_faults(log, unreadable)}</div>'
 
 
-def _progress(name: str, progress: Progress) -> str:
+def _progress(progress: Progress) -> str:
     words = {"training": "Training now", "finished": "Finished", "stopped": "Stopped"}[progress.state]
     of = f" of {progress.steps:,}" if progress.steps is not None else ""
     at = {"training": f": step {progress.step:,}{of}", "finished": f" at step {progress.step:,}{of}"}
@@ -110,6 +109,8 @@ def copies(copying: Copying) -> str:
     if copying.rate > 0.5:
         return notice("note", "most of the edits are still copies of their input", seen,
                       "The alarm is raised at over 90 % copies with a CLIP direction under 0.1.")  # fmt: skip
+    if copying.direction < 0.1:
+        return notice("note", "the edits are no mere copies, but do not move as the words do", seen)
     return notice("good", "the edits are no mere copies of their input", seen)
 
 
@@ -227,7 +228,7 @@ def resume(command: str | None) -> str:
         text = "To go on with it, run the command that began it once more: its recipe is none that ships with uip2p."
         return f'<div class="runs"><p>{text}</p></div>'
     return (
-        '<div class="runs"><div class="command"><h3 id="run-resume">To go on with it</h3>'
+        '<div class="runs"><div class="command"><h3 id="run-resume">To go on with it, should it have stopped</h3>'
         '<button type="button" class="copy">Copy</button></div>'
         f'<pre tabindex="0" aria-labelledby="run-resume">{escape(command)}</pre></div>'
     )

@@ -41,7 +41,6 @@ MEASURED = {
     "lr": "Learning rate",
     "images_per_second": "Images a second",
 }
-HIGHER_IS_BETTER = {"clip_direction", "clip_return", "accuracy", "psnr", "firm", "images_per_second"}
 
 
 def title(name: str) -> str:
