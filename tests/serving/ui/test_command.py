@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.parse
 import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,6 +50,14 @@ def test_a_port_that_is_taken_is_said():
         command.run(parse("--port", str(taken.getsockname()[1])))
 
 
+def status(url: str, form: bytes) -> int:
+    try:
+        with urllib.request.urlopen(url, form) as reply:
+            return reply.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
 @needs_gradio
 @pytest.mark.slow
 def test_it_prints_its_address_answers_and_ends_well_leaving_nothing(tmp_path):
@@ -64,6 +74,9 @@ def test_it_prints_its_address_answers_and_ends_well_leaving_nothing(tmp_path):
             with urllib.request.urlopen(line.split()[0]) as reply:
                 page = reply.read().decode()
             assert '"auth_required":true' in page.replace(" ", "") and "u-gallery" not in page
+            for password, expected in (("secret", 200), ("Secret", 400)):
+                form = urllib.parse.urlencode({"username": "anna", "password": password}).encode()
+                assert status(f"{line.split()[0]}/login", form) == expected
             print(f"from the command to the page: {time.monotonic() - began:.1f} s")
             assert list(Path(tmp_path).glob("uip2p-ui-*"))
             process.send_signal(signal.SIGTERM)

@@ -157,7 +157,10 @@ def test_a_model_without_an_encoder_edits_and_says_why_unchecked_and_a_policy_is
     assert session.current.content.edited.check is None and "score" not in views.candidates(session)
     with pytest.raises(Refused, match="Rule '"):
         edit(desk, session, "undress her", steps=1)
-    assert desk.remark(Asked("as a watercolour")).startswith("Not checked: a check needs an image")
+    assert desk.remark(Asked("as a watercolour")) == ""
+    said = desk.remark(Asked("as a watercolour", 2, check=False))
+    assert said.startswith("Not checked: a check needs an image") and "'tiny'" in said
+    assert str(tiny_folder) not in said + views.about(desk.parts, False)
     service.drain(1)
 
 

@@ -29,6 +29,8 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"),
     pytest.mark.skipif(find_spec("gradio") is None, reason="the page needs it: pip install 'uip2p[ui]'"),
 ]
+CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", *CAMERA]
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 DESKTOP = {"viewport": {"width": 1280, "height": 900}}
 
@@ -68,7 +70,7 @@ def served(tmp_path_factory) -> Iterator[tuple[str, object]]:
 def chromium() -> Iterator:
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'uip2p[dev]'")
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
 
@@ -264,6 +266,26 @@ def test_a_slow_edit_says_how_far_it_is_and_is_cancelled_between_steps(chromium,
         one.page.wait_for_timeout(50)
     assert desk.service.outcomes["cancelled"] == waited + 1 and len(desk.sessions) == 1  # and its pictures are gone
     one.left()
+
+
+def test_a_picture_from_the_camera_and_one_that_is_pasted(chromium, served):
+    one = Person(chromium, served[0], permissions=["camera"])
+    page = one.page
+    page.get_by_label("Capture from camera").click()
+    page.get_by_role("button", name="Click to Access Webcam").click()
+    page.get_by_role("button", name="capture photo").click()
+    one.wait_for(1, "your picture")
+    page.evaluate("""async () => {
+        const canvas = Object.assign(document.createElement("canvas"), { width: 30, height: 20 });
+        canvas.getContext("2d").fillRect(5, 5, 9, 9);
+        const carrier = new DataTransfer();
+        carrier.items.add(new File([await new Promise((done) => canvas.toBlob(done))], "a.png", { type: "image/png" }));
+        document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: carrier, bubbles: true }));
+    }""")
+    one.wait_for(2, "your picture")
+    sizes = [state.content.picture.size for session in served[1].sessions for state in session.history.states]
+    assert sizes[-1] == (30, 20) and sizes[-2][0] >= 320
+    one.page.context.close()
 
 
 def test_doors(served):

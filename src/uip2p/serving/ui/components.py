@@ -84,11 +84,11 @@ def fields(desk: Desk) -> Fields:
             any_seed = gr.Checkbox(False, label="Another each time", info="Draws a seed.", min_width=140)
         attention = gr.Checkbox(
             desk.no_attention is None, label="Show where it looked", interactive=desk.no_attention is None,
-            info=desk.no_attention or "Word by word, after the edit.",
+            info=sentence(desk.no_attention) or "Word by word, after the edit.",
         )  # fmt: skip
         check = gr.Checkbox(
             desk.no_check is None, label="Check each result by its reverse", interactive=desk.no_check is None,
-            info=desk.no_check or "Undoes the edit again and scores what comes back. Takes twice the time.",
+            info=sentence(desk.no_check) or "Undoes the edit again and scores what comes back. Takes twice the time.",
             elem_id="u-check",
         )  # fmt: skip
         can = desk.no_check is None
@@ -101,3 +101,8 @@ def fields(desk: Desk) -> Fields:
     return Fields(
         [count, seed, any_seed, steps, guidance, image_guidance, check, attention, reverse, caption, after], seed
     )
+
+
+def sentence(text: str | None) -> str | None:
+    """Beginning as one."""
+    return text and text[:1].upper() + text[1:]

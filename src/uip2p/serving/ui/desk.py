@@ -82,8 +82,8 @@ class Desk:
         self.service, self.sessions, self.examples, self.shipped = service, sessions, examples, shipped
         self.max_pixels = max_pixels
         self.parts, self.settings = service.editor.parts, service.editor.settings
-        self.no_check = _why_not(lambda: load_encoder(service.clip, service.editor))
-        self.no_attention = _why_not(lambda: check_readable(self.parts))
+        self.no_check = self.why_not(lambda: load_encoder(service.clip, service.editor))
+        self.no_attention = self.why_not(lambda: check_readable(self.parts))
 
     # ---- pictures --------------------------------------------------------------------------------
 
@@ -162,14 +162,16 @@ class Desk:
         if asked.words != Words():
             check_words(text, asked.words, self.parts)
             return None
-        return _why_not(lambda: check_words(text, Words(), self.parts))
+        return self.why_not(lambda: check_words(text, Words(), self.parts))
 
     def remark(self, asked: Asked) -> str:
         """What is to be said beside a result."""
-        if not asked.check:
+        if self.no_check is not None and asked.count == 1:
+            return ""  # the settings say it; among several, a person misses the scores
+        if self.no_check is None and not asked.check:
             return ""
         why = self.no_check or self.unchecked(asked)
-        return f"Not checked: {why.replace(str(self.parts.name), model_name(self.service.editor))}" if why else ""
+        return f"Not checked: {why}" if why else ""
 
     def _keep(self, session: Session, parent: int, answer: Answer) -> None:
         shots = tuple(take(edited.image, edited) for edited in answer.edits)
@@ -193,10 +195,18 @@ class Desk:
         """Its text, without the folders of this machine."""
         return str(error).replace(str(self.parts.name), model_name(self.service.editor))
 
+    def why_not(self, try_it: Callable[[], Any]) -> str | None:
+        """What it complains of, None where it does not."""
+        try:
+            try_it()
+        except UserError as error:
+            return self.told(error)
+        return None
+
     # ---- what a page may take along --------------------------------------------------------------
 
     def file(self, token: str, number: int, form: str) -> bytes:
-        """A state as a picture file that says that it was edited, turn by turn. KeyError: no such page, state or form."""
+        """A state as a picture file that says, turn by turn, how it was edited. KeyError: no such page, state, form."""
         session = self.sessions.find(token)
         if session is None or number not in session.history:
             raise KeyError(number)
@@ -257,11 +267,3 @@ def read_upload(path: Path) -> bytes:
 
 async def _answer(job: Job) -> Answer:
     return await job
-
-
-def _why_not(try_it: Callable[[], Any]) -> str | None:
-    try:
-        try_it()
-    except UserError as error:
-        return str(error)
-    return None

@@ -139,7 +139,7 @@ def editing(desk: Desk) -> None:
 
     def bring(path: Path | None, request: gr.Request) -> dict[Any, Any]:
         if path is None:
-            return {}
+            return {upload: gr.skip()}  # it was emptied, as when someone turns to the camera
         session = desk.sessions.get(request.session_hash)
         return told(session, lambda one: desk.bring(one, read_upload(path)))
 
