@@ -74,7 +74,7 @@ def keys(figures: Mapping[str, Any]) -> Iterator[Row]:
     for name, about in (("http", "over HTTP"), ("function", "in the comparing function")):
         guessed = {each: row for each, row in figures[name].items() if "p_holm" in row and row_is_guess(each)}
         apart = [each for each, row in guessed.items() if row["p_holm"] < SURE]
-        width = max((row["interval_us"][1] - row["interval_us"][0]) / 2 for row in guessed.values())
+        width = max(0.01, *((row["interval_us"][1] - row["interval_us"][0]) / 2 for row in guessed.values()))
         says = f"told apart: {', '.join(apart)}" if apart else f"none told apart, to ±{width:.2g} µs"
         yield f"how right a guess is cannot be told by the time, {about} (sign test, Holm, p < {SURE})", says, not apart
 
