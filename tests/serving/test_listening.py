@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -59,6 +60,30 @@ def test_a_body_that_comes_too_slowly_is_answered_408(listen, start):
         while piece := connection.recv(4096):  # and then it is closed
             answer += piece
     assert answer.startswith(b"HTTP/1.1 408") and b"within 0.3 seconds" in answer
+
+
+def test_who_does_not_take_an_answer_is_cut_off():
+    async def large(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(30_000_000)})
+
+    config = patience.configured(large, "127.0.0.1", 0, 1)
+    config.timeout_keep_alive = 0.2
+    server = patience.Server(config, lambda: None)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    until(lambda: server.started)
+    with dial(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}") as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        until(lambda: server.server_state.connections)
+        until(lambda: not server.server_state.connections)
+        taken = 0
+        with contextlib.suppress(ConnectionResetError):
+            while piece := connection.recv(100_000):
+                taken += len(piece)
+    assert taken < 30_000_000
+    server.should_exit = True
+    thread.join(10)
 
 
 @pytest.mark.parametrize("stream", ["false", "true"])

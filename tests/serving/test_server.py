@@ -273,6 +273,14 @@ def test_a_full_queue_and_a_deadline(listen, start, gate, pictures):
     assert second.status_code == 200
 
 
+def test_a_stream_that_is_late_says_so(listen, start, gate, pictures):
+    address, _ = listen(start())
+    with client(address) as api, pytest.raises(openai.APIError, match="not done within"):
+        list(api.images.edit(image=png(pictures[0]), prompt="add a dog", stream=True,
+                             extra_headers={"X-Request-Timeout": "0.3"}))  # fmt: skip
+    gate.open.set()
+
+
 # ---- who has gone --------------------------------------------------------------------------------
 
 

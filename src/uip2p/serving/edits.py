@@ -18,8 +18,8 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from uip2p.errors import UserError
-from uip2p.serving.asking import Answer, Failed, Progress, Request
-from uip2p.serving.errors import BadRequest, body
+from uip2p.serving.asking import Answer, Progress, Request
+from uip2p.serving.errors import BadRequest, body, code_of
 from uip2p.serving.figures import Figures
 from uip2p.serving.forms import Fields
 from uip2p.serving.job import Job
@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # imported where they are used: a server listens before
     from uip2p.provenance.made import Made
     from uip2p.serving.service import Service
 
+SEND_SECONDS = 60.0  # for a client to take one event
 NO_TOKENS = {
     "input_tokens": 0, "output_tokens": 0, "total_tokens": 0,
     "input_tokens_details": {"image_tokens": 0, "text_tokens": 0},
@@ -187,13 +188,19 @@ class Steps:
         with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody listens
             self.loop.call_soon_threadsafe(self.queue.put_nowait, progress)
 
+    async def next(self, ends: float) -> Progress | None:
+        """None at the end, or when it is `ends` by the monotonic clock: the job then says which."""
+        with contextlib.suppress(TimeoutError):
+            return await asyncio.wait_for(self.queue.get(), max(0.0, ends - time.monotonic()))
+        return None
+
 
 def stream(http: HttpRequest, edit: Edit, steps: Steps, figures: Figures, grace: float) -> Response:
     """grace: seconds that a server which is about to stop gives its streams."""
     edit.job.future.add_done_callback(lambda _: steps(None))
     return EventSourceResponse(
         _events(http, edit, steps, figures), shutdown_event=anyio.Event(), shutdown_grace_period=grace,
-        headers={"Cache-Control": "no-store"}, sep="\n",
+        send_timeout=SEND_SECONDS, sep="\n",
     )  # fmt: skip
 
 
@@ -204,35 +211,26 @@ async def _events(http: HttpRequest, edit: Edit, steps: Steps, figures: Figures)
     }  # fmt: skip
     shown = 0
     try:
-        async with asyncio.timeout(max(0.0, edit.job.expires - time.monotonic())):
-            while (progress := await steps.queue.get()) is not None:
-                for seed, picture in progress.previews.items():
-                    content = await asyncio.to_thread(edit.preview, picture, seed)
-                    said = {"b64_json": content, "partial_image_index": shown}
-                    size = f"{picture.width}x{picture.height}"
-                    yield _event("image_edit.partial_image", {**said, "seed": seed, **common, "size": size})
-                    shown += 1
-                if edit.fields.progress:
-                    yield _event("image_edit.progress", {"step": progress.done, "steps": progress.total})
+        while (progress := await steps.next(edit.job.expires)) is not None:
+            for seed, picture in progress.previews.items():
+                content = await asyncio.to_thread(edit.preview, picture, seed)
+                said = {"b64_json": content, "partial_image_index": shown}
+                size = f"{picture.width}x{picture.height}"
+                yield _event("image_edit.partial_image", {**said, "seed": seed, **common, "size": size})
+                shown += 1
+            if edit.fields.progress:
+                yield _event("image_edit.progress", {"step": progress.done, "steps": progress.total})
         answer = await edit.job
         for edited in edit.results(answer):
             item = await asyncio.to_thread(edit.item, edited)
             yield _event("image_edit.completed", {**item, **common, "usage": NO_TOKENS})
         note(http, answer, figures)
-    except TimeoutError:
-        edit.job.expire()
-        yield _failed(http, edit.job.future.exception())
     except UserError as error:
-        yield _failed(http, error)
+        http.state.visit.about["error"] = code_of(error)
+        yield _event("error", body(error, http.state.visit.id))
     finally:
         edit.job.cancel()
 
 
 def _event(kind: str, said: dict[str, Any]) -> ServerSentEvent:
     return ServerSentEvent(event=kind, data=json.dumps({"type": kind, **said}))
-
-
-def _failed(http: HttpRequest, error: BaseException | None) -> ServerSentEvent:
-    said = error if isinstance(error, UserError) else Failed("this edit failed by a fault of the service.")
-    http.state.visit.about["error"] = getattr(said, "code", "invalid_value")
-    return ServerSentEvent(event="error", data=json.dumps({"type": "error", **body(said, http.state.visit.id)}))

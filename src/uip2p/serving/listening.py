@@ -18,9 +18,11 @@ CONNECTIONS = 1000  # at a time; more are told 503
 
 
 class Patient(H11Protocol):
-    """A connection that sends its header by and by, or nothing at all, is closed: by itself uvicorn waits for ever."""
+    """A connection that sends its header by and by, or nothing at all, is closed; one that does not take its answer is
+    cut off. By itself uvicorn waits for ever."""
 
     late: asyncio.TimerHandle | None = None
+    untaken = 0  # bytes of an answer, at the last look
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -35,6 +37,19 @@ class Patient(H11Protocol):
         elif not waiting and self.late is not None:
             self.late.cancel()
             self.late = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        """After each `timeout_keep_alive` seconds without a new request."""
+        left = self.transport.get_write_buffer_size()
+        if left == 0:
+            super().timeout_keep_alive_handler()
+        elif left == self.untaken:
+            self.transport.abort()
+        else:  # it is being taken
+            self.untaken = left
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.late is not None:
