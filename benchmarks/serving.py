@@ -15,6 +15,7 @@ import io
 import json
 import os
 import random
+import re
 import signal
 import statistics
 import subprocess
@@ -32,7 +33,7 @@ import httpx
 import numpy as np
 import torch
 from measure import where
-from served import EDITS, Peak, server, wait_until
+from served import EDITS, Peak, Server, server, wait_until
 from serving_keys import keys
 from serving_ray import ray
 from serving_table import markdown
@@ -193,7 +194,8 @@ def _killed(**fields: Any) -> dict[str, Any]:
 
 
 def fuzz(examples: int = 100) -> dict[str, Any]:
-    """schemathesis makes requests of the OpenAPI schema, right and wrong ones: no answer may be a 500."""
+    """schemathesis makes requests of the OpenAPI schema, right and wrong ones: no answer may be a 500. Counted by the
+    server itself."""
     with server("--rate", "0", "--queue", "64") as running, tempfile.TemporaryDirectory() as folder:
         command = [
             sys.executable, "-m", "schemathesis.cli", "run", f"{running.url}/openapi.json", "--header",
@@ -201,16 +203,26 @@ def fuzz(examples: int = 100) -> dict[str, Any]:
             "--seed", "1", "--report", "junit", "--report-dir", folder, "--no-color", "--request-timeout", "60",
         ]  # fmt: skip
         hooks = {**os.environ, "SCHEMATHESIS_HOOKS": str(Path(__file__).with_name("fuzz_pictures.py"))}
+        before = counted(running)
         done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=hooks)
-        counted = running.client.get("/metrics").text
+        after = counted(running) - before
         alive = running.edit(hostile.picture()).status_code
-    statuses = Counter[str]()
-    for line in counted.splitlines():
+    statuses, edits = Counter[str](), Counter[str]()
+    for (path, status), count in after.items():
+        statuses[status] += count
+        edits[status] += count if path == EDITS else 0
+    return {"exit_code": done.returncode, "statuses": dict(sorted(statuses.items())), "of_edits": dict(+edits),
+            "next": alive, "says": done.stdout[-2000:]}  # fmt: skip
+
+
+def counted(running: Server) -> Counter[tuple[str, str]]:
+    """Requests by path and status, as /metrics has them."""
+    found = Counter[tuple[str, str]]()
+    for line in running.client.get("/metrics").text.splitlines():
         if line.startswith("uip2p_requests_total{"):
-            status = line.partition('status="')[2].partition('"')[0]
-            statuses[status] += int(float(line.rpartition(" ")[2]))
-    return {"exit_code": done.returncode, "statuses": dict(sorted(statuses.items())), "next": alive,
-            "says": done.stdout[-2000:]}  # fmt: skip
+            labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
+            found[labels["path"], labels["status"]] += int(float(line.rpartition(" ")[2]))
+    return found
 
 
 # ---- all of it -----------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ WARM = 50  # rounds that are not counted
 
 def keys(rounds: int = 2000) -> dict[str, Any]:
     """Each round asks once with every guess, in an order of its own; a guess is compared with "wrong" of the same
-    round. "wrong again" is a control: another key of no merit. Over HTTP, and without anything between: the function
+    round. "wrong again" is a control: as wrong as "wrong". Over HTTP, and without anything between: the function
     that compares, ten times as often."""
     with server() as running, httpx.Client(base_url=running.url, timeout=30) as client:
         statuses = dict[str, set[int]]()
@@ -39,35 +39,38 @@ def keys(rounds: int = 2000) -> dict[str, Any]:
     return {"rounds": rounds, "http": found, "function": compared(alone)}
 
 
-def guesses(key: str) -> dict[str, str | None]:
-    half, other = len(key) // 2, secrets.token_urlsafe(64)
+def guesses(key: str) -> dict[str, Callable[[], str | None]]:
+    """How each is made, anew for each round: one string would be timed with the place that it has got in memory."""
+    half = len(key) // 2
     return {
-        "wrong": wrong(key), "wrong again": wrong(key), "one letter right": key[0] + other[: len(key) - 1],
-        "half right": key[:half] + other[: len(key) - half],
-        "all but the last": key[:-1] + ("A" if key[-1] != "A" else "B"),
-        "right and one more": key + "A", "short": "x", "missing": None,
+        "wrong": lambda: tail(len(key)), "wrong again": lambda: tail(len(key)),
+        "one letter right": lambda: key[0] + tail(len(key) - 1),
+        "half right": lambda: key[:half] + tail(len(key) - half),
+        "all but the last": lambda: key[:-1] + ("A" if key[-1] != "A" else "B"),
+        "right and one more": lambda: key + tail(1), "short": lambda: tail(2), "missing": lambda: None,
     }  # fmt: skip
 
 
-def wrong(key: str) -> str:
-    return secrets.token_urlsafe(64)[: len(key)]
+def tail(length: int) -> str:
+    return secrets.token_urlsafe(length)[:length]
 
 
 def timed(
-    ask: Callable[[str, str | None], Any], tried: Mapping[str, str | None], rounds: int
+    ask: Callable[[str, str | None], Any], makers: Mapping[str, Callable[[], str | None]], rounds: int
 ) -> dict[str, NDArray[np.float64]]:
-    """Microseconds of each round, by guess."""
-    times: dict[str, list[float]] = {name: [] for name in tried}
-    order = list(tried)
-    for number in range(rounds + WARM):
-        random.shuffle(order)
-        for name in order:
+    """Microseconds of each round, by guess. All are made before the first is timed: what made one warms its caches."""
+    times: dict[str, list[float]] = {name: [] for name in makers}
+    orders = [random.sample(list(makers), len(makers)) for _ in range(rounds + WARM)]
+    made = [[(name, makers[name]()) for name in order] for order in orders]
+    for number, several in enumerate(made):
+        random.shuffle(several)  # else a guess is always asked with where it was made
+        for name, guess in several:
             began = time.perf_counter_ns()
-            ask(name, tried[name])
+            ask(name, guess)
             took = time.perf_counter_ns() - began
             if number >= WARM:
                 times[name].append(took / 1000)
-    return {name: np.array(several) for name, several in times.items()}
+    return {name: np.array(taken) for name, taken in times.items()}
 
 
 def compared(times: Mapping[str, NDArray[np.float64]]) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,6 @@
 """The HTTP API on several GPUs or machines: the app of `uip2p serve`, in replicas of Ray Serve.
 
-    pip install 'uip2p[serve]' 'ray[serve]'
+    pip install 'uip2p[serve]' 'ray[serve]>=2.52'
     python recipes/serve_ray.py --model timbrooks/instruct-pix2pix --max-replicas 8 --keys keys.txt --host 0.0.0.0
     python recipes/serve_ray.py --ray-address auto …           on a cluster that `ray start` has made
     python recipes/serve_ray.py --min-replicas 2 --cpus 0.5    two on a laptop
@@ -15,8 +15,9 @@ cannot know what was done. Nothing is kept here, so asking again is safe; OpenAI
 another replica. benchmarks/serving.py ray kills one, and counts.
 
 /metrics is of the replica that happens to answer: collect Ray's own metrics. In front of strangers put a proxy that
-limits bodies and slow connections: Ray's holds a body before a replica sees its size. Ray's ports let whoever reaches
-them run programs: without --ray-address they are at 127.0.0.1; on a cluster, close them to others.
+limits bodies and slow connections: Ray's holds a body before a replica sees its size. Ray's own ports are open to the
+network, and who may speak there may run programs: without --ray-address only who has a token that is made at the start
+and kept nowhere (RAY_AUTH_TOKEN gives another); a cluster of yours, start with RAY_AUTH_MODE=token.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import argparse
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import sys
 import threading
@@ -124,6 +126,9 @@ def run(args: argparse.Namespace) -> None:
     """Serves until SIGTERM or SIGINT."""
     settings = check(args)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports to its makers
+    if not args.ray_address:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     try:
         import ray
         from ray import serve
