@@ -19,9 +19,9 @@ from starlette.responses import Response
 
 from uip2p.errors import UserError
 from uip2p.serving.asking import Answer, Progress, Request
-from uip2p.serving.errors import BadRequest, body, code_of
-from uip2p.serving.figures import Figures
-from uip2p.serving.forms import Fields
+from uip2p.serving.http.errors import BadRequest, body, code_of
+from uip2p.serving.http.figures import Figures
+from uip2p.serving.http.forms import Fields, wanted_size
 from uip2p.serving.job import Job
 
 if TYPE_CHECKING:  # imported where they are used: a server listens before
@@ -96,7 +96,7 @@ def begin(
 ) -> Edit:
     """Decodes the picture and submits the edit: not in the event loop, as it takes its time. UserError, Declined."""
     from uip2p.editing.reversibility import Words
-    from uip2p.serving.pictures import open_picture, wanted_size
+    from uip2p.serving.pictures import open_picture
 
     service.admit()  # the queue may have filled while the request came: no picture is decoded in vain
     try:

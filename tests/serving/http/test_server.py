@@ -21,8 +21,8 @@ from uip2p.evaluate.asking import Ask, Refused
 from uip2p.evaluate.editors.endpoint import open_editor
 from uip2p.safety.policy import load_policy
 from uip2p.serving.asking import Limits
-from uip2p.serving.keys import new_key, parse_keys
-from uip2p.serving.server import Settings
+from uip2p.serving.http.keys import new_key, parse_keys
+from uip2p.serving.http.server import Settings
 from uip2p.serving.service import Service
 
 HTTP = httpx.Client(verify=False, timeout=30)  # nothing here is encrypted, and certificates take time to read
@@ -232,7 +232,7 @@ def test_errors_are_of_one_shape_on_every_path(ask):
 
 
 def test_a_fault_is_in_the_log_and_not_in_the_answer(ask, monkeypatch, caplog):
-    from uip2p.serving import edits
+    from uip2p.serving.http import edits
 
     def broken(*_):
         raise RuntimeError("a secret of the log")

@@ -16,8 +16,8 @@ import time
 import httpx
 import pytest
 
-from uip2p.serving import listening as patience
-from uip2p.serving.server import Settings
+from uip2p.serving.http import listening as patience
+from uip2p.serving.http.server import Settings
 
 HTTP = httpx.Client(verify=False, timeout=30)
 

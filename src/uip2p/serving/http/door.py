@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from uip2p.errors import UserError
 from uip2p.serving.asking import Busy, Failed
-from uip2p.serving.errors import BadRequest, response
-from uip2p.serving.figures import Figures
+from uip2p.serving.http.errors import BadRequest, response
+from uip2p.serving.http.figures import Figures
 
 LOG = logging.getLogger("uip2p.serving.access")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
