@@ -68,20 +68,16 @@ class Edit:
     def preview(self, picture: Image.Image, seed: int) -> str:
         """A picture on its way says so, too."""
         from uip2p.provenance.made import Made
-        from uip2p.provenance.writer import model_name
 
-        editor = self.service.editor
-        scheduler = type(editor.parts.scheduler).__name__
-        return self.encoded(picture, Made(model_name(editor), seed, **self.job.options, scheduler=scheduler))
+        scheduler = type(self.service.parts.scheduler).__name__
+        return self.encoded(picture, Made(self.service.model, seed, **self.job.options, scheduler=scheduler))
 
     def item(self, edited: Edited) -> dict[str, Any]:
         """One result as the answer has it."""
-        from uip2p.provenance.writer import model_name
-
         picture = edited.image
         if picture.size != self.size:
             picture = picture.resize(self.size, Image.Resampling.LANCZOS)
-        made = self.service.writer.made(edited, model_name(self.service.editor))
+        made = self.service.writer.made(edited, self.service.model)
         item: dict[str, Any] = {"b64_json": self.encoded(picture, made), "seed": edited.seed}
         if (check := edited.check) is not None:
             item |= {
@@ -104,7 +100,7 @@ def begin(
     except UserError as error:
         raise BadRequest(str(error), "image", code="invalid_image") from None
     size = wanted_size(fields.size, picture.size, max_pixels)
-    steps = service.editor.settings.steps if fields.steps is None else fields.steps
+    steps = service.settings.steps if fields.steps is None else fields.steps
     request = Request(
         picture, fields.prompt, count=max(fields.n, fields.best_of), seed=fields.seed, steps=fields.steps,
         guidance_scale=fields.guidance_scale, image_guidance_scale=fields.image_guidance_scale,

@@ -68,7 +68,7 @@ def serve(args: argparse.Namespace, listening: socket.socket, auth: Auth | None)
 
     service, url = load_service(args), address(args.host, listening)
     try:
-        found = examples(service.editor.parts)
+        found = examples(service.parts)
         shipped = args.model in SHIPPED and args.lora is None
         desk = Desk(service, Sessions(), found, shipped=shipped, max_pixels=args.max_pixels)
         app = application(desk, auth, args.runs)

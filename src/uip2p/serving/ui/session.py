@@ -6,13 +6,16 @@ import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from uip2p.editing.editor import Edited
 from uip2p.pages import data_uri
 from uip2p.serving.job import Job
 from uip2p.serving.ui.history import History, State
+
+if TYPE_CHECKING:  # reached through the service
+    from uip2p.editing.editor import Edited
 
 SHOWN = (384, 1024)  # the longer side of a picture in the page: smaller ones are enlarged, larger ones reduced
 THUMBNAIL = 128
