@@ -74,7 +74,6 @@ def test_a_port_that_is_taken(capsys):
 
 
 def test_a_model_has_its_name_without_the_folders_of_this_machine(tiny_folder):
-    from uip2p.serving.options import model_name
-
-    assert model_name(str(tiny_folder)) == "tiny" and model_name("mini") == "mini"
-    assert model_name("timbrooks/instruct-pix2pix") == "timbrooks/instruct-pix2pix"
+    for model, name in ((str(tiny_folder), "tiny"), ("mini", "mini"), ("timbrooks/instruct-pix2pix",) * 2):
+        assert command.read_settings(asked("--model", model)).model == name
+    assert command.read_settings(asked("--model", str(tiny_folder), "--name", "ours")).model == "ours"

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from uip2p.errors import UserError
 from uip2p.provenance import options as provenance
-from uip2p.serving.options import add_service, limits, load_service, model_name
+from uip2p.provenance.made import public_name
+from uip2p.serving.options import add_service, limits, load_service
 from uip2p.serving.ports import address, is_loopback, listen
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def read_settings(args: argparse.Namespace) -> Settings:
     if args.max_body < 1 or args.rate < 0:
         raise UserError("--max-body must be above 0, and --rate not below.")
     return Settings(
-        model=args.name or model_name(args.model), keys=find_keys(args, local), rate=args.rate,
+        model=args.name or public_name(args.model), keys=find_keys(args, local), rate=args.rate,
         max_pixels=args.max_pixels, max_body=args.max_body, hosts=hosts(args.allow_host, local),
         origins=tuple(args.cors), log_prompts=args.log_prompts, grace=GRACE,
     )  # fmt: skip

@@ -123,7 +123,8 @@ class Body:
 
     def __init__(self, receive: Receive, held: Held, most: int, seconds: float, declared: str):
         self._receive, self.held, self.most, self.seconds = receive, held, most, seconds
-        self.declared = int(declared) if declared.isascii() and declared.isdigit() else 0
+        digits = declared[:20]  # Python does not read a number of thousands
+        self.declared = int(digits) if digits.isascii() and digits.isdigit() else 0
         self.ends = time.monotonic() + seconds
         self.size, self.whole = 0, False
 

@@ -176,8 +176,9 @@ class Desk:
         shots = tuple(take(edited.image, edited) for edited in answer.edits)
         checks = [edited.check for edited in answer.edits]
         scores = [(check.score, check.direction) if check else (0.0, 0.0) for check in checks]
-        session.candidates, session.candidates_of, session.chosen, session.word = shots, parent, {}, None
-        self.choose(session, scores.index(max(scores)))
+        with session.lock:
+            session.candidates, session.candidates_of, session.chosen, session.word = shots, parent, {}, None
+            self.choose(session, scores.index(max(scores)))
 
     def choose(self, session: Session, index: int) -> None:
         """Goes on from that candidate. Another one that was chosen before stays in the history."""
