@@ -15,7 +15,7 @@ from uip2p.errors import UserError
 from uip2p.provenance import options as provenance
 from uip2p.provenance.made import public_name
 from uip2p.serving.options import add_service, limits, load_service
-from uip2p.serving.ports import address, is_loopback, listen
+from uip2p.serving.ports import address, is_loopback, leave, listen
 
 if TYPE_CHECKING:
     from uip2p.serving.http.keys import Key
@@ -144,5 +144,4 @@ def serve(args: argparse.Namespace, settings: Settings) -> None:
     if promise.done() and (error := promise.exception()) is not None:
         raise error
     server.drained()
-    logging.shutdown()
-    os._exit(0)  # all is answered; an interpreter takes seconds to leave torch, and aborts where a thread is deep in it
+    leave()

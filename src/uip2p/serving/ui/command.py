@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from uip2p.serving.ports import listen
+    from uip2p.serving.ports import leave, listen
     from uip2p.serving.ui.doors import find_auth
 
     limits(args)  # what is wrong is said before anything is loaded
@@ -54,7 +54,8 @@ def run(args: argparse.Namespace) -> None:
             serve(args, listening, auth)
         finally:
             shutil.rmtree(uploads, ignore_errors=True)
-    print("Stopped.", flush=True)
+    print("Stopped.")
+    leave()
 
 
 def serve(args: argparse.Namespace, listening: socket.socket, auth: Auth | None) -> None:
