@@ -136,6 +136,17 @@ def test_refusals_of_words_and_of_pictures(start, pictures):
     assert service.outcomes == {"no": 1, "ok": 1}
 
 
+def test_what_would_be_refused_is_not_shown_on_the_way(start, pictures):
+    def looks(made):
+        return [UserError("not this") if index else None for index in range(len(made))]
+
+    service, told = start(options={"refuse_pictures": looks}), []
+    asked = Request(pictures[0], "add a dog", count=2, steps=4, seed=7, previews=1)
+    with pytest.raises(UserError, match="not this"):
+        service.submit(asked, told.append).result()
+    assert [sorted(one.previews) for one in told] == [[7], [7], [7], []]  # of 7 and 8
+
+
 # ---- time ----------------------------------------------------------------------------------------
 
 

@@ -53,8 +53,7 @@ class Maker:
         before = {unit.job: unit.job.steps_done for unit in units}
         try:
             edits = self._edit(units)
-            pictures = [one.image for one in edits]
-            refused = self.refuse_pictures(pictures) if self.refuse_pictures else [None] * len(edits)
+            refused = self._refused([one.image for one in edits])
             for (job, which), edited, refusal in zip(units, edits, refused, strict=True):
                 if refusal is not None:
                     job.fail(refusal)
@@ -117,12 +116,22 @@ class Maker:
         if self.abandoned or all(unit.job.over for unit in units):
             raise Stop
         wanted = forward and any(_preview_due(unit.job.request, step) for unit in units)
-        previews = step.preview() if wanted else []
+        previews = self._previews(step) if wanted else []
         for job in {unit.job: None for unit in units}:
             mine = [position for position, unit in enumerate(units) if unit.job is job]
             job.steps_done += len(mine)
             due = wanted and _preview_due(job.request, step)
-            job.step({job.request.seed + units[i].which: previews[i] for i in mine} if due else {})
+            shown = {job.request.seed + units[i].which: previews[i] for i in mine} if due else {}
+            job.step({seed: picture for seed, picture in shown.items() if picture is not None})
+
+    def _previews(self, step: Step) -> list[Image.Image | None]:
+        """None for one that is refused: near the end it shows what the result would."""
+        pictures = step.preview()
+        refused = self._refused(pictures)
+        return [None if refusal else picture for picture, refusal in zip(pictures, refused, strict=True)]
+
+    def _refused(self, pictures: Sequence[Image.Image]) -> Sequence[UserError | None]:
+        return self.refuse_pictures(pictures) if self.refuse_pictures else [None] * len(pictures)
 
 
 def _preview_due(request: Request, step: Step) -> bool:

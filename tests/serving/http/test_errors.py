@@ -10,6 +10,10 @@ import pytest
 from http_asking import HTTP, client, png
 from PIL import Image
 
+from uip2p.provenance.signer import Signer
+from uip2p.provenance.writer import Writer
+from uip2p.serving.http.server import Settings
+
 
 def test_fields_that_cannot_be_taken(ask, pictures):
     for fields, param, said in (
@@ -88,6 +92,17 @@ def test_a_fault_is_in_the_log_and_not_in_the_answer(ask, monkeypatch, caplog):
     assert answer.status_code == 500 and "secret" not in answer.text and "Traceback" not in answer.text
     assert answer.json()["error"]["request_id"] in answer.json()["error"]["message"]
     assert "secret" in caplog.text
+
+
+@pytest.mark.parametrize("stream", ["false", "true"])
+def test_a_signature_that_cannot_be_made_is_no_fault_of_who_asks(listen, start, pictures, caplog, stream):
+    broken = Writer(signer=Signer(b"no certificate", b"no key"))
+    address, _ = listen(start(options={"writer": broken}), Settings(model="tiny"))
+    answer = HTTP.post(f"{address}/v1/images/edits", files={"image": png(pictures[0])},
+                       data={"prompt": "add a dog", "stream": stream})  # fmt: skip
+    assert answer.status_code == (200 if stream == "true" else 500)  # a stream has begun
+    assert '"internal_error"' in answer.text and "certificate" not in answer.text and "b64_json" not in answer.text
+    assert "check the certificate" in caplog.text
 
 
 def test_a_full_queue_and_a_deadline(listen, start, gate, pictures):

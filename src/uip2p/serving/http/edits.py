@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import logging
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from uip2p.errors import UserError
-from uip2p.serving.asking import Answer, Progress, Request
+from uip2p.serving.asking import Answer, Failed, Progress, Request
 from uip2p.serving.http.errors import BadRequest, body, code_of
 from uip2p.serving.http.figures import Figures
 from uip2p.serving.http.forms import Fields, wanted_size
@@ -29,6 +30,7 @@ if TYPE_CHECKING:  # imported where they are used: a server listens before
     from uip2p.provenance.made import Made
     from uip2p.serving.service import Service
 
+LOG = logging.getLogger("uip2p.serving")
 SEND_SECONDS = 60.0  # for a client to take one event
 NO_TOKENS = {
     "input_tokens": 0, "output_tokens": 0, "total_tokens": 0,
@@ -58,12 +60,15 @@ class Edit:
         return [best(answer.edits)] if self.fields.best_of > 1 else list(answer.edits)
 
     def encoded(self, picture: Image.Image, made: Made) -> str:
-        """A file that says how it was made, in base64."""
+        """A file that says how it was made, in base64. Failed: it cannot be signed, which is no fault of who asks."""
         fields, writer = self.fields, self.service.writer
         format = fields.output_format.upper()
-        return base64.b64encode(
-            writer.encode(picture, format, made, self.source, fields.output_compression)
-        ).decode()
+        try:
+            content = writer.encode(picture, format, made, self.source, fields.output_compression)
+        except UserError as error:
+            LOG.error("a result could not be written", exc_info=error)
+            raise Failed("the result could not be written, by a fault of the service; its log says why.") from None
+        return base64.b64encode(content).decode()
 
     def preview(self, picture: Image.Image, seed: int) -> str:
         """A picture on its way says so, too."""
