@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("uip2p.serving")
 DECODERS = 2  # pictures that are decoded at a time: each may take 100 MB
-ENCODERS = 2  # answers that are written at a time: with a watermark, 75 MB a megapixel
+ENCODERS = 2  # answers that are written at a time: a large one takes seconds, and some hundred MB
 
 
 @dataclass(frozen=True, slots=True)
