@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from served import server
 
-from uip2p.serving.keys import Key, new_key, owner, parse_keys
+from uip2p.serving.http.keys import Key, new_key, owner, parse_keys
 
 WARM = 50  # rounds that are not counted
 

@@ -35,13 +35,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from uip2p.errors import UserError
-from uip2p.serving import command
+from uip2p.serving.http import command
 from uip2p.serving.options import limits, load_service
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from uip2p.serving.server import Settings
+    from uip2p.serving.http.server import Settings
 
 NAME = "uip2p"
 DECLINED = 4  # times what a replica takes: so many requests reach it, that its own 429 tells the rest when to come back
@@ -65,8 +65,8 @@ def builder(args: argparse.Namespace, settings: Settings) -> Callable[[], FastAP
     """What a replica calls when it starts: it loads the model, then there is the app."""
 
     def build() -> FastAPI:
-        from uip2p.serving import logs
-        from uip2p.serving.server import application
+        from uip2p.serving.http import logs
+        from uip2p.serving.http.server import application
 
         logs.set_up()
         service = load_service(args)

@@ -14,7 +14,7 @@ VERBS = {
     "edit": ("uip2p.editing.command", "edit a picture, or a folder of them, by instruction"),
     "ui": ("uip2p.serving.ui.command", "edit pictures in a browser, on this machine"),
     "inspect": ("uip2p.provenance.command", "say what pictures claim of how they were made, and whether it holds"),
-    "serve": ("uip2p.serving.command", "edits over HTTP, as OpenAI's API has them"),
+    "serve": ("uip2p.serving.http.command", "edits over HTTP, as OpenAI's API has them"),
     "train": ("uip2p.learning.command", "train one recipe, or the whole miniature from nothing"),
     "data": ("uip2p.datasets.command", "prepare records for training: what would be computed again and again"),
     "compare": ("uip2p.compare.command", "train the rows of a comparison, measure all in one way, print the table"),

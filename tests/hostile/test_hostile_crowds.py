@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 
 from uip2p.provenance.writer import Writer
-from uip2p.serving.door import Door
+from uip2p.serving.http.door import Door
+from uip2p.serving.http.keys import new_key, parse_keys
+from uip2p.serving.http.server import Settings, application
 from uip2p.serving.job import Job
-from uip2p.serving.keys import new_key, parse_keys
-from uip2p.serving.server import Settings, application
 
 EDITS = "/v1/images/edits"
 

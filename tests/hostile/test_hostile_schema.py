@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 import schemathesis
 
-from uip2p.serving.server import Settings, application
+from uip2p.serving.http.server import Settings, application
 
 
 @pytest.mark.parametrize("examples", [8, pytest.param(200, marks=pytest.mark.slow)])

@@ -12,8 +12,8 @@ import serve_ray
 from PIL import Image
 
 from uip2p.errors import UserError
-from uip2p.serving import command, logs
-from uip2p.serving.keys import new_key
+from uip2p.serving.http import command, logs
+from uip2p.serving.http.keys import new_key
 
 
 def test_a_replica_serves_what_the_options_say(tiny_folder, tmp_path, monkeypatch):

@@ -11,8 +11,8 @@ from PIL import Image
 
 from uip2p.editing.editor import Editor
 from uip2p.serving.asking import Limits
-from uip2p.serving.listening import Server, configured
-from uip2p.serving.server import Settings, application
+from uip2p.serving.http.listening import Server, configured
+from uip2p.serving.http.server import Settings, application
 from uip2p.serving.service import Service
 
 

@@ -10,8 +10,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from uip2p.errors import UserError
-from uip2p.serving.errors import BadRequest
-from uip2p.serving.pictures import open_picture, wanted_size
+from uip2p.serving.pictures import open_picture
 
 
 def file(format: str, *frames: Image.Image, **options) -> bytes:
@@ -52,14 +51,3 @@ def test_a_size_is_judged_by_the_header():
     bomb += struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
     with pytest.raises(UserError, match=r"image: .*limit is 25 megapixels"):
         open_picture(bomb)
-
-
-def test_a_result_keeps_the_pictures_proportions():
-    assert wanted_size("auto", (90, 60)) == (90, 60)
-    for size in ("90x60", "45x30", "900x600", "899x600", "1x1"):
-        width, height = wanted_size(size, (90, 60))
-        assert f"{width}x{height}" == size
-    for size, said in (("60x90", "proportions"), ("890x600", "proportions"), ("9000x6000", "25 mega"),
-                       ("x", "give"), ("0x0", "give"), ("９0x60", "give"), ("-9x-6", "give")):  # fmt: skip
-        with pytest.raises(BadRequest, match=said):
-            wanted_size(size, (90, 60))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # What a certificate must be for, any one of them: C2PA's own purpose, e-mail, documents, Microsoft's for C2PA
 PURPOSES = ("1.3.6.1.4.1.62558.2.1", "1.3.6.1.5.5.7.3.4", "1.3.6.1.5.5.7.3.36", "1.3.6.1.4.1.311.76.59.1.9")
+CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}  # of keys -> algorithms of C2PA
 INSTALL = "pip install 'uip2p[provenance]'"
 
 
@@ -135,9 +136,6 @@ def _algorithm(key: Any, path: Path) -> str:
     raise UserError(f"{path}: C2PA takes keys on P-256, P-384 or P-521, Ed25519, or RSA of 2048 bits and more.")
 
 
-CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
-
-
 def _public_bytes(key: Any) -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -154,5 +152,3 @@ def _pem_key(key: Any) -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-

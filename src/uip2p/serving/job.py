@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Generator
 from concurrent.futures import Future, InvalidStateError
@@ -13,7 +14,11 @@ from uip2p.errors import UserError
 from uip2p.serving.asking import Answer, Cancelled, Expired, Listener, Progress, Request
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from uip2p.editing.editor import Edited
+
+LOG = logging.getLogger("uip2p.serving")
 
 
 class Job:
@@ -91,10 +96,16 @@ class Job:
         taken, self.pending = self.pending[:most], self.pending[most:]
         return taken
 
-    def step(self, previews: dict[int, Any]) -> None:
-        """One more denoising step, of as many results as are in the batch."""
-        if self.listener is not None and not self.over:
+    def step(self, previews: dict[int, Image.Image]) -> None:
+        """Tells the listener of `steps_done`, and of pictures on the way by their seeds. One that raises hears no more:
+        the batch is other askers', too."""
+        if self.listener is None or self.over:
+            return
+        try:
             self.listener(Progress(min(self.steps_done, self.total), self.total, previews))
+        except Exception as error:
+            LOG.error("a listener failed", exc_info=error)
+            self.listener = None
 
     def made(self, index: int, edited: Edited) -> None:
         self.edits[index] = edited

@@ -22,6 +22,7 @@ def release(error: BaseException) -> None:
     seen: BaseException | None = error
     while seen is not None:
         traceback.clear_frames(seen.__traceback__)
+        seen.__traceback__ = None  # a cleared frame keeps what its function closes over
         seen = seen.__cause__ or seen.__context__
     gc.collect()
     if torch.cuda.is_available():

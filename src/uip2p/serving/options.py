@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uip2p.editing.options import add_model, add_place, load
@@ -67,7 +66,8 @@ def load_service(args: argparse.Namespace) -> Service:
     )  # fmt: skip
 
 
-def model_name(model: str) -> str:
-    """As strangers see it: without the folders of this machine."""
-    path = Path(model)
-    return path.resolve().name if path.exists() else model
+def is_shipped(args: argparse.Namespace) -> bool:
+    """Whether it is a model of ours, as it was shipped: then it is known what it can do."""
+    from uip2p.models.folder import SHIPPED
+
+    return args.model in SHIPPED and args.lora is None

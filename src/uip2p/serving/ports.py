@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import signal
 import socket
@@ -9,11 +10,22 @@ from typing import Any
 
 from uip2p.errors import UserError
 
+BACKLOG = 2048  # connections that wait to be taken
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
 
 def listen(host: str, port: int) -> socket.socket:
     """port 0: a free one. UserError: the port is taken, no such host."""
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host.strip("[]"), port), family=family, backlog=BACKLOG)
     except (OSError, OverflowError) as error:
         code = getattr(error, "errno", None)
         why = os.strerror(code) if code and code > 0 else str(error)
@@ -22,6 +34,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def address(host: str, listening: socket.socket) -> str:
     """As a browser takes it."""
+    host = host.strip("[]")
     return f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
 
 

@@ -6,39 +6,29 @@ first come, first served; an edit does not depend on the batch it is in.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from PIL import Image
 
-from uip2p.editing.editor import Edited, Editor, Step, working_size
+from uip2p.editing.editor import Editor
 from uip2p.editing.instructions import check_instruction
-from uip2p.editing.reversibility import Encoder, Words, candidates, check_words, load_encoder
+from uip2p.editing.reversibility import Encoder, Words, check_words, load_encoder
+from uip2p.editing.sizes import working_size
 from uip2p.errors import UserError
-from uip2p.provenance.writer import Writer
-from uip2p.serving.asking import Busy, Draining, Failed, Limits, Listener, OutOfMemory, Request
+from uip2p.models.clip import Clip
+from uip2p.models.parts import Parts
+from uip2p.models.settings import Settings
+from uip2p.provenance.writer import Writer, model_name
+from uip2p.serving.asking import Busy, Draining, Failed, Limits, Listener, Request
 from uip2p.serving.job import Job
-from uip2p.serving.memory import is_out_of_memory, release
+from uip2p.serving.making import Maker, Unit
 
 LOG = logging.getLogger("uip2p.serving")
-REGAIN = 50  # good batches after which a batch may again be twice as large as the memory once allowed
-
-
-class Unit(NamedTuple):
-    """One result of a job: which of its results."""
-
-    job: Job
-    which: int
-
-
-class _Stop(Exception):
-    """Nobody waits for this batch any more."""
-
 
 class Service:
     """`submit` a request, wait for the job; `drain` before the process ends.
@@ -60,20 +50,37 @@ class Service:
     ):
         self.editor, self.limits, self.clip = editor, limits or Limits(), clip
         self.writer = Writer() if writer is None else writer
-        self.check_prompt, self.refuse_pictures = check_prompt, refuse_pictures
+        self.check_prompt = check_prompt
         self.outcomes: Counter[str] = Counter()  # by code, "ok" for an answer
         self.batches: Counter[int] = Counter()  # by size
         self._jobs: list[Job] = []  # those with results that no batch has taken, in their order
         self._changed = threading.Condition()
         self._working: tuple[Unit, ...] = ()
-        self.out_of_memory = 0  # batches that met it
-        self._most = self.limits.batch  # pictures a batch, fewer where the memory was not enough
-        self._good = 0  # batches since the memory was not enough
+        self._maker = Maker(editor, self.limits.batch, clip, refuse_pictures)
         self._pace = 0.0  # seconds a result lately took, in its batch
         self._draining = self._ended = False
-        self._abandon = False
         self._worker = threading.Thread(target=self._work, name="editor", daemon=True)
         self._worker.start()
+
+    # ---- the model: a page or an API knows the editor only by these ------------------------------
+
+    @property
+    def parts(self) -> Parts:
+        """The model's parts, to be looked at, not run."""
+        return self.editor.parts
+
+    @property
+    def settings(self) -> Settings:
+        return self.editor.settings
+
+    @property
+    def model(self) -> str:
+        """Its name, as it may be told."""
+        return model_name(self.editor)
+
+    def encoder(self) -> Clip:
+        """Of checks. UserError: there is none."""
+        return load_encoder(self.clip, self.editor)
 
     # ---- asking ----------------------------------------------------------------------------------
 
@@ -114,7 +121,7 @@ class Service:
             raise UserError(f"the deadline is {request.deadline!r}: give seconds above 0.")
         if request.check:
             check_words(text, words, parts)
-            load_encoder(self.clip, self.editor)
+            self.encoder()
         if self.check_prompt is not None:
             self.check_prompt(text, words.reverse, words.caption, words.edited_caption)
         return options
@@ -147,9 +154,16 @@ class Service:
         """Whether it takes requests."""
         return not self._draining and self._worker.is_alive()
 
+    @property
+    def out_of_memory(self) -> int:
+        """Batches that met it."""
+        return self._maker.out_of_memory
+
     def _count(self, future: Any) -> None:
+        """By whichever thread the job was answered."""
         error = future.exception()
-        self.outcomes["ok" if error is None else getattr(error, "code", "bad_request")] += 1
+        with self._changed:
+            self.outcomes["ok" if error is None else getattr(error, "code", "bad_request")] += 1
 
     # ---- ending ----------------------------------------------------------------------------------
 
@@ -162,7 +176,7 @@ class Service:
             self._changed.notify_all()
             whole = self._changed.wait_for(lambda: self._first() is None and not self._working, seconds)
             if not whole:
-                self._abandon = True
+                self._maker.abandoned = True
             left = [*self._jobs, *(unit.job for unit in self._working)]
         for job in left:
             job.fail(Draining("the service stops before this edit was done: ask again in a moment.", 5.0))
@@ -188,7 +202,11 @@ class Service:
         for unit in units:
             unit.job.batch = len(units)
         try:
-            self._make(units)
+            self._maker.make(units)
+        except BaseException as error:  # a device that fails in how its faults are met, say: nobody shall wait for ever
+            LOG.critical("a batch failed", exc_info=error, extra={"batch": len(units)})
+            for unit in units:
+                unit.job.fail(Failed("this edit failed by a fault of the service; its log says why."))
         finally:
             each = (time.monotonic() - began) / len(units)
             self._pace = each if not self._pace else 0.8 * self._pace + 0.2 * each
@@ -204,13 +222,13 @@ class Service:
                     return ()
                 self._changed.wait()
             joins = time.monotonic() + self.limits.linger
-            while self._fitting(first) < self._most and not self._draining:
+            while self._fitting(first) < self._maker.most and not self._draining:
                 if not self._changed.wait(max(0.0, joins - time.monotonic())):
                     break
             units: list[Unit] = []
             for job in self._jobs:
-                if job.kind == first.kind and not job.over and len(units) < self._most:
-                    units += [Unit(job, which) for which in job.begin(self._most - len(units))]
+                if job.kind == first.kind and not job.over and len(units) < self._maker.most:
+                    units += [Unit(job, which) for which in job.begin(self._maker.most - len(units))]
             self._jobs = [job for job in self._jobs if job.pending and not job.over]
             self._working = tuple(units)
             self._changed.notify_all()
@@ -221,87 +239,6 @@ class Service:
 
     def _fitting(self, first: Job) -> int:
         return sum(len(job.pending) for job in self._jobs if job.kind == first.kind)
-
-    def _make(self, units: Sequence[Unit]) -> None:
-        """Every job of these units goes on, or has its answer, whatever happens."""
-        units = [unit for unit in units if not unit.job.over]
-        if not units:
-            return
-        try:
-            edits = self._edit(units)
-            pictures = [one.image for one in edits]
-            refused = self.refuse_pictures(pictures) if self.refuse_pictures else [None] * len(edits)
-            for (job, which), edited, refusal in zip(units, edits, refused, strict=True):
-                if refusal is not None:
-                    job.fail(refusal)
-                else:
-                    job.made(which, edited)
-            self._good += 1
-            if self._good >= REGAIN:
-                self._good, self._most = 0, min(2 * self._most, self.limits.batch)
-        except _Stop:
-            return
-        except Exception as error:
-            self._recover(units, error)
-
-    def _recover(self, units: Sequence[Unit], error: Exception) -> None:
-        """A batch that failed is made in halves, so that only the edit whose fault it is fails."""
-        memory = is_out_of_memory(error)
-        if memory:
-            self.out_of_memory += 1
-            self._good = 0
-            LOG.warning("out of memory", extra={"batch": len(units)})
-        elif not isinstance(error, UserError):
-            LOG.error("an edit failed", exc_info=error, extra={"batch": len(units)})
-        if memory:
-            release(error)
-        if len(units) > 1:
-            half = len(units) // 2
-            if memory:
-                self._most = max(1, min(self._most, half))
-            self._make(units[:half])
-            self._make(units[half:])
-            return
-        job = units[0].job
-        if memory:
-            job.fail(OutOfMemory("there is not enough memory for this edit now: try again later.", 10.0))
-        elif isinstance(error, UserError):
-            job.fail(error)
-        else:
-            job.fail(Failed("this edit failed by a fault of the service; its log says why."))
-
-    def _edit(self, units: Sequence[Unit]) -> list[Edited]:
-        """One run of the sampler, two with a check."""
-        requests = [unit.job.request for unit in units]
-        first, options = requests[0], units[0].job.options
-        pictures, texts = [each.picture for each in requests], [each.instruction for each in requests]
-        seeds = [unit.job.request.seed + unit.which for unit in units]
-        steps = itertools.count(1)
-        options = {**options, "on_step": lambda step: self._tell(units, step, next(steps) <= step.total)}
-        if first.attention:
-            options["attention"] = True
-        if first.check:
-            clip, words = load_encoder(self.clip, self.editor), [each.words or Words() for each in requests]
-            texts = [check_instruction(text, self.editor.parts) for text in texts]
-            return [several[0] for several in candidates(self.editor, clip, pictures, texts, seeds, words, **options)]
-        return self.editor.edit(pictures, texts, seed=seeds, batch_size=len(units), **options)
-
-    def _tell(self, units: Sequence[Unit], step: Step, forward: bool) -> None:
-        """After each step of a batch. forward: of the edits, not of their reverses, which nobody is shown. _Stop:
-        nobody waits for any of it."""
-        if self._abandon or all(unit.job.over for unit in units):
-            raise _Stop
-        wanted = forward and any(_preview_due(unit.job.request, step) for unit in units)
-        previews = step.preview() if wanted else []
-        for job in {unit.job: None for unit in units}:
-            mine = [position for position, unit in enumerate(units) if unit.job is job]
-            job.steps_done += len(mine)
-            due = wanted and _preview_due(job.request, step)
-            job.step({job.request.seed + units[i].which: previews[i] for i in mine} if due else {})
-
-
-def _preview_due(request: Request, step: Step) -> bool:
-    return request.previews > 0 and step.number % request.previews == 0 and step.number < step.total
 
 
 def _check_number(name: str, value: Any, most: int) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uip2p.provenance import options as provenance
-from uip2p.serving.options import add_service, limits, load_service, model_name
+from uip2p.serving.options import add_service, is_shipped, limits, load_service
 
 if TYPE_CHECKING:
     from uip2p.serving.ui.doors import Auth
@@ -59,7 +59,6 @@ def run(args: argparse.Namespace) -> None:
 
 def serve(args: argparse.Namespace, listening: socket.socket, auth: Auth | None) -> None:
     """Until SIGTERM or Ctrl-C."""
-    from uip2p.models.folder import SHIPPED
     from uip2p.serving.ports import address, run
     from uip2p.serving.ui.desk import Desk
     from uip2p.serving.ui.examples import examples
@@ -68,11 +67,10 @@ def serve(args: argparse.Namespace, listening: socket.socket, auth: Auth | None)
 
     service, url = load_service(args), address(args.host, listening)
     try:
-        found = examples(service.editor.parts)
-        shipped = args.model in SHIPPED and args.lora is None
-        desk = Desk(service, Sessions(), found, shipped=shipped, max_pixels=args.max_pixels)
+        found = examples(service.parts)
+        desk = Desk(service, Sessions(), found, shipped=is_shipped(args), max_pixels=args.max_pixels)
         app = application(desk, auth, args.runs)
-        print(f"{url} edits pictures with {model_name(args.model)}. Ctrl-C stops.", flush=True)
+        print(f"{url} edits pictures with {service.model}. Ctrl-C stops.", flush=True)
         if args.open:
             import webbrowser
 

@@ -14,9 +14,8 @@ from PIL import Image
 
 from uip2p.editing.attention import check_readable
 from uip2p.editing.instructions import UnknownWord, check_instruction
-from uip2p.editing.reversibility import Words, check_words, load_encoder
+from uip2p.editing.reversibility import Words, check_words
 from uip2p.errors import UserError
-from uip2p.provenance.writer import model_name
 from uip2p.serving.asking import MAX_PIXELS, Answer, Cancelled, Progress, Request
 from uip2p.serving.job import Job
 from uip2p.serving.pictures import open_picture
@@ -81,8 +80,8 @@ class Desk:
     ):  # fmt: skip
         self.service, self.sessions, self.examples, self.shipped = service, sessions, examples, shipped
         self.max_pixels = max_pixels
-        self.parts, self.settings = service.editor.parts, service.editor.settings
-        self.no_check = self.why_not(lambda: load_encoder(service.clip, service.editor))
+        self.parts, self.settings = service.parts, service.settings
+        self.no_check = self.why_not(service.encoder)
         self.no_attention = self.why_not(lambda: check_readable(self.parts))
 
     # ---- pictures --------------------------------------------------------------------------------
@@ -177,8 +176,9 @@ class Desk:
         shots = tuple(take(edited.image, edited) for edited in answer.edits)
         checks = [edited.check for edited in answer.edits]
         scores = [(check.score, check.direction) if check else (0.0, 0.0) for check in checks]
-        session.candidates, session.candidates_of, session.chosen, session.word = shots, parent, {}, None
-        self.choose(session, scores.index(max(scores)))
+        with session.lock:
+            session.candidates, session.candidates_of, session.chosen, session.word = shots, parent, {}, None
+            self.choose(session, scores.index(max(scores)))
 
     def choose(self, session: Session, index: int) -> None:
         """Goes on from that candidate. Another one that was chosen before stays in the history."""
@@ -193,7 +193,7 @@ class Desk:
 
     def told(self, error: UserError) -> str:
         """Its text, without the folders of this machine."""
-        return str(error).replace(str(self.parts.name), model_name(self.service.editor))
+        return str(error).replace(str(self.parts.name), self.service.model)
 
     def why_not(self, try_it: Callable[[], Any]) -> str | None:
         """What it complains of, None where it does not."""
@@ -213,7 +213,7 @@ class Desk:
         shots = [state.content for state in session.history.path(number)]
         if shots[-1].edited is None:
             raise KeyError(number)
-        writer, model, content = self.service.writer, model_name(self.service.editor), shots[0].source
+        writer, model, content = self.service.writer, self.service.model, shots[0].source
         for shot in shots:
             if shot.edited is not None:
                 content = writer.encode(shot.picture, FILES[form], writer.made(shot.edited, model), content)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from uip2p.errors import UserError
-from uip2p.serving.command import is_loopback
+from uip2p.serving.ports import is_loopback
 
 Auth = Callable[[str, str], bool]  # (name, password) -> whether they are right
 WAIT = 0.5  # seconds that a wrong answer takes

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from PIL import Image
 from skimage.data import astronaut
 
 from uip2p.editing.instructions import check_instruction
 from uip2p.errors import UserError
-from uip2p.models.parts import Parts
 from uip2p.scenes.render import render
 from uip2p.scenes.world import World
+
+if TYPE_CHECKING:
+    from uip2p.models.parts import Parts
 
 # Scenes of the test split, which no training saw: kind and index of what is drawn, and what the shipped model does with
 # it. What it cannot do, such as to add or to move a thing, is not among them.

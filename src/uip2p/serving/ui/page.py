@@ -124,7 +124,8 @@ def editing(desk: Desk) -> None:
 
     def told(session: Session, change: Callable[[Session], Any]) -> dict[Any, Any]:
         try:
-            change(session)
+            with session.lock:
+                change(session)
         except Exception as error:
             return look(session, failed(desk, error))
         return look(session)

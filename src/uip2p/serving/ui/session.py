@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from uip2p.editing.editor import Edited
 from uip2p.pages import data_uri
 from uip2p.serving.job import Job
 from uip2p.serving.ui.history import History, State
+
+if TYPE_CHECKING:  # reached through the service
+    from uip2p.editing.editor import Edited
 
 SHOWN = (384, 1024)  # the longer side of a picture in the page: smaller ones are enlarged, larger ones reduced
 THUMBNAIL = 128
@@ -77,6 +81,7 @@ class Session:
     job: Job | None = None
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     used: float = field(default_factory=time.monotonic)
+    lock: threading.RLock = field(default_factory=threading.RLock)  # held while its history changes
 
     @property
     def current(self) -> State[Shot] | None:
@@ -112,11 +117,12 @@ class Bounds:
 
 
 class Sessions:
-    """All open pages, by the name that each browser page has."""
+    """All open pages, by the name that each browser page has. For any threads: a browser asks several at a time."""
 
     def __init__(self, bounds: Bounds | None = None):
         self.bounds = bounds or Bounds()
         self._open: dict[str, Session] = {}
+        self._lock = threading.RLock()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -127,10 +133,11 @@ class Sessions:
     def get(self, name: str | None) -> Session:
         """That page's, a new one where there is none; it counts as used now."""
         name = _name(name)
-        session = self._open.pop(name, None) or Session()
-        session.used = time.monotonic()
-        self._open[name] = session  # the last is the one used last
-        self._free()
+        with self._lock:
+            session = self._open.pop(name, None) or Session()
+            session.used = time.monotonic()
+            self._open[name] = session  # the last is the one used last
+            self._free()
         return session
 
     def find(self, token: str) -> Session | None:
@@ -139,7 +146,8 @@ class Sessions:
 
     def close(self, name: str | None) -> None:
         """The page is gone: so are its pictures, and nobody waits for its edit."""
-        session = self._open.pop(_name(name), None)
+        with self._lock:
+            session = self._open.pop(_name(name), None)
         if session is not None:
             session.cancel()
 
@@ -155,10 +163,11 @@ class Sessions:
     def _free(self) -> None:
         """The page that was used last always stays."""
         now = time.monotonic()
-        for name, session in list(self._open.items())[:-1]:
-            crowded = len(self._open) > self.bounds.pages or sum(one.size for one in self) > self.bounds.all_size
-            if crowded or now - session.used > self.bounds.idle:
-                self.close(name)
+        with self._lock:
+            for name, session in list(self._open.items())[:-1]:
+                crowded = len(self._open) > self.bounds.pages or sum(one.size for one in self) > self.bounds.all_size
+                if crowded or now - session.used > self.bounds.idle:
+                    self.close(name)
 
 
 def _name(given: str | None) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from uip2p.editing.editor import Edited
-from uip2p.models.parts import Parts
 from uip2p.serving.asking import Progress
 from uip2p.serving.ui.examples import Example
 from uip2p.serving.ui.session import Session, Shot, show
+
+if TYPE_CHECKING:  # reached through the service
+    from uip2p.editing.editor import Edited
+    from uip2p.models.parts import Parts
 
 # A click on a button is an event of its part, by the name in data-act. Gradio looks for the names in the script.
 SCRIPT = """

@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from uip2p.errors import UserError
 from uip2p.serving.asking import Busy, Failed
-from uip2p.serving.errors import BadRequest, response
-from uip2p.serving.figures import Figures
+from uip2p.serving.http.errors import BadRequest, response
+from uip2p.serving.http.figures import Figures
 
 LOG = logging.getLogger("uip2p.serving.access")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -123,7 +123,8 @@ class Body:
 
     def __init__(self, receive: Receive, held: Held, most: int, seconds: float, declared: str):
         self._receive, self.held, self.most, self.seconds = receive, held, most, seconds
-        self.declared = int(declared) if declared.isascii() and declared.isdigit() else 0
+        digits = declared[:20]  # Python does not read a number of thousands
+        self.declared = int(digits) if digits.isascii() and digits.isdigit() else 0
         self.ends = time.monotonic() + seconds
         self.size, self.whole = 0, False
 

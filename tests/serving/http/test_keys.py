@@ -7,8 +7,8 @@ import hashlib
 import pytest
 
 from uip2p.errors import UserError
-from uip2p.serving.errors import TooMany
-from uip2p.serving.keys import Rate, new_key, owner, parse_keys, read_keys
+from uip2p.serving.http.errors import TooMany
+from uip2p.serving.http.keys import Rate, new_key, owner, parse_keys, read_keys
 
 
 def test_a_new_key_lets_in_whom_its_line_names(tmp_path):

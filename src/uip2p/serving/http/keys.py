@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uip2p.errors import UserError
-from uip2p.serving.errors import TooMany
+from uip2p.serving.http.errors import TooMany
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 DIGEST = re.compile(r"[0-9a-fA-F]{64}")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import logging
 import os
-import socket
 import sys
 import threading
 import time
@@ -15,11 +13,13 @@ from typing import TYPE_CHECKING
 
 from uip2p.errors import UserError
 from uip2p.provenance import options as provenance
-from uip2p.serving.options import add_service, limits, load_service, model_name
+from uip2p.provenance.made import public_name
+from uip2p.serving.options import add_service, limits, load_service
+from uip2p.serving.ports import address, is_loopback, listen
 
 if TYPE_CHECKING:
-    from uip2p.serving.keys import Key
-    from uip2p.serving.server import Settings
+    from uip2p.serving.http.keys import Key
+    from uip2p.serving.http.server import Settings
     from uip2p.serving.service import Service
 
 EXAMPLES = """
@@ -60,7 +60,7 @@ def add_api(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
 
 
 def run(args: argparse.Namespace) -> None:
-    from uip2p.serving.keys import new_key
+    from uip2p.serving.http.keys import new_key
 
     if args.new_key is not None:
         key, line = new_key(args.new_key)
@@ -74,14 +74,14 @@ def read_settings(args: argparse.Namespace) -> Settings:
     try:
         import uvicorn  # noqa: F401
 
-        from uip2p.serving.server import Settings
+        from uip2p.serving.http.server import Settings
     except ImportError as error:
         raise UserError(f"to serve, {error.name} is needed: pip install 'uip2p[serve]'.") from None
     local = is_loopback(args.host)
     if args.max_body < 1 or args.rate < 0:
         raise UserError("--max-body must be above 0, and --rate not below.")
     return Settings(
-        model=args.name or model_name(args.model), keys=find_keys(args, local), rate=args.rate,
+        model=args.name or public_name(args.model), keys=find_keys(args, local), rate=args.rate,
         max_pixels=args.max_pixels, max_body=args.max_body, hosts=hosts(args.allow_host, local),
         origins=tuple(args.cors), log_prompts=args.log_prompts, grace=GRACE,
     )  # fmt: skip
@@ -89,7 +89,7 @@ def read_settings(args: argparse.Namespace) -> Settings:
 
 def find_keys(args: argparse.Namespace, local: bool) -> tuple[Key, ...]:
     """UserError: keys and --no-keys, or neither where others than this machine may ask."""
-    from uip2p.serving.keys import ENVIRONMENT, parse_keys, read_keys
+    from uip2p.serving.http.keys import ENVIRONMENT, parse_keys, read_keys
 
     text = os.environ.get(ENVIRONMENT, "")
     if args.no_keys:
@@ -103,16 +103,9 @@ def find_keys(args: argparse.Namespace, local: bool) -> tuple[Key, ...]:
     return keys
 
 
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def hosts(allowed: list[str], local: bool) -> tuple[str, ...]:
     """Names that a Host header may give; empty is any."""
-    from uip2p.serving.door import LOOPBACK
+    from uip2p.serving.http.door import LOOPBACK
 
     return (*LOOPBACK, *(name.lower() for name in allowed)) if local or allowed else ()
 
@@ -120,9 +113,9 @@ def hosts(allowed: list[str], local: bool) -> tuple[str, ...]:
 def serve(args: argparse.Namespace, settings: Settings) -> None:
     """Listens at once and loads the model meanwhile. When it is told to stop and has answered what it can, the process
     ends. UserError: the model cannot be loaded."""
-    from uip2p.serving import logs
-    from uip2p.serving.listening import Server, configured
-    from uip2p.serving.server import application
+    from uip2p.serving.http import logs
+    from uip2p.serving.http.listening import Server, configured
+    from uip2p.serving.http.server import application
 
     allowed = limits(args)
     logs.set_up()
@@ -144,23 +137,12 @@ def serve(args: argparse.Namespace, settings: Settings) -> None:
             promise.set_exception(error)
             server.should_exit = True
 
-    with bind(args.host, args.port) as listener:
-        host, port = listener.getsockname()[:2]
-        print(f"http://{f'[{host}]' if ':' in host else host}:{port}  (docs at /docs; Ctrl-C ends it)", file=sys.stderr)
+    with listen(args.host, args.port) as listening:
+        print(f"{address(args.host, listening)}  (docs at /docs; Ctrl-C ends it)", file=sys.stderr)
         threading.Thread(target=loading, name="loading", daemon=True).start()
-        server.run([listener])
+        server.run([listening])
     if promise.done() and (error := promise.exception()) is not None:
         raise error
     server.drained()
     logging.shutdown()
     os._exit(0)  # all is answered; an interpreter takes seconds to leave torch, and aborts where a thread is deep in it
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """UserError: the address or the port cannot be had."""
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
-    except OSError as error:
-        why = (error.strerror or str(error)).partition(" (while")[0]
-        raise UserError(f"{host}:{port}: cannot listen there ({why}): give another.") from None

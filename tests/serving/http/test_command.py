@@ -9,8 +9,9 @@ import pytest
 
 from uip2p.cli import main, parse
 from uip2p.errors import UserError
-from uip2p.serving import command, logs
-from uip2p.serving.keys import new_key
+from uip2p.serving.http import command, logs
+from uip2p.serving.http.keys import new_key
+from uip2p.serving.ports import is_loopback
 
 
 @pytest.fixture(autouse=True)
@@ -31,9 +32,9 @@ def test_a_new_key_and_its_line(capsys):
 
 def test_others_need_a_key_or_a_word(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"--host 0\.0\.0\.0 is for others than this machine"):
-        command.find_keys(asked("--host", "0.0.0.0"), command.is_loopback("0.0.0.0"))
+        command.find_keys(asked("--host", "0.0.0.0"), is_loopback("0.0.0.0"))
     assert command.find_keys(asked("--host", "0.0.0.0", "--no-keys"), False) == ()
-    assert command.find_keys(asked(), command.is_loopback("127.0.0.1")) == ()
+    assert command.find_keys(asked(), is_loopback("127.0.0.1")) == ()
     (tmp_path / "keys").write_text(new_key("alice")[1])
     monkeypatch.setenv("UIP2P_API_KEYS", new_key("bob")[1])
     assert [key.name for key in command.find_keys(asked("--keys", str(tmp_path / "keys")), False)] == ["alice"]
@@ -48,7 +49,7 @@ def test_others_need_a_key_or_a_word(tmp_path, monkeypatch):
      ("example.org", False), ("10.0.0.1", False)],
 )  # fmt: skip
 def test_what_is_this_machine_alone(host, local):
-    assert command.is_loopback(host) is local
+    assert is_loopback(host) is local
     assert ("localhost" in command.hosts([], local)) is local
     assert "a.example" in command.hosts(["A.example"], local)
 
@@ -73,7 +74,6 @@ def test_a_port_that_is_taken(capsys):
 
 
 def test_a_model_has_its_name_without_the_folders_of_this_machine(tiny_folder):
-    from uip2p.serving.options import model_name
-
-    assert model_name(str(tiny_folder)) == "tiny" and model_name("mini") == "mini"
-    assert model_name("timbrooks/instruct-pix2pix") == "timbrooks/instruct-pix2pix"
+    for model, name in ((str(tiny_folder), "tiny"), ("mini", "mini"), ("timbrooks/instruct-pix2pix",) * 2):
+        assert command.read_settings(asked("--model", model)).model == name
+    assert command.read_settings(asked("--model", str(tiny_folder), "--name", "ours")).model == "ours"

@@ -19,9 +19,9 @@ from starlette.responses import Response
 
 from uip2p.errors import UserError
 from uip2p.serving.asking import Answer, Progress, Request
-from uip2p.serving.errors import BadRequest, body, code_of
-from uip2p.serving.figures import Figures
-from uip2p.serving.forms import Fields
+from uip2p.serving.http.errors import BadRequest, body, code_of
+from uip2p.serving.http.figures import Figures
+from uip2p.serving.http.forms import Fields, wanted_size
 from uip2p.serving.job import Job
 
 if TYPE_CHECKING:  # imported where they are used: a server listens before
@@ -74,20 +74,16 @@ class Edit:
     def preview(self, picture: Image.Image, seed: int) -> str:
         """A picture on its way says so, too."""
         from uip2p.provenance.made import Made
-        from uip2p.provenance.writer import model_name
 
-        editor = self.service.editor
-        scheduler = type(editor.parts.scheduler).__name__
-        return self.encoded(picture, Made(model_name(editor), seed, **self.job.options, scheduler=scheduler))
+        scheduler = type(self.service.parts.scheduler).__name__
+        return self.encoded(picture, Made(self.service.model, seed, **self.job.options, scheduler=scheduler))
 
     def item(self, edited: Edited) -> dict[str, Any]:
         """One result as the answer has it."""
-        from uip2p.provenance.writer import model_name
-
         picture = edited.image
         if picture.size != self.size:
             picture = picture.resize(self.size, Image.Resampling.LANCZOS)
-        made = self.service.writer.made(edited, model_name(self.service.editor))
+        made = self.service.writer.made(edited, self.service.model)
         item: dict[str, Any] = {"b64_json": self.encoded(picture, made), "seed": edited.seed}
         if (check := edited.check) is not None:
             item |= {
@@ -103,7 +99,7 @@ def begin(
 ) -> Edit:
     """Decodes the picture and submits the edit: not in the event loop, as it takes its time. UserError, Declined."""
     from uip2p.editing.reversibility import Words
-    from uip2p.serving.pictures import open_picture, wanted_size
+    from uip2p.serving.pictures import open_picture
 
     service.admit()  # the queue may have filled while the request came: no picture is decoded in vain
     try:
@@ -111,7 +107,7 @@ def begin(
     except UserError as error:
         raise BadRequest(str(error), "image", code="invalid_image") from None
     size = wanted_size(fields.size, picture.size, max_pixels)
-    steps = service.editor.settings.steps if fields.steps is None else fields.steps
+    steps = service.settings.steps if fields.steps is None else fields.steps
     request = Request(
         picture, fields.prompt, count=max(fields.n, fields.best_of), seed=fields.seed, steps=fields.steps,
         guidance_scale=fields.guidance_scale, image_guidance_scale=fields.image_guidance_scale,

@@ -16,13 +16,13 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
 
 from uip2p.errors import UserError
-from uip2p.serving import edits, forms
 from uip2p.serving.asking import MAX_PIXELS, Declined, Limits
-from uip2p.serving.door import Door
-from uip2p.serving.errors import BadRequest, response
-from uip2p.serving.figures import Figures
-from uip2p.serving.keys import Key, Rate, owner
-from uip2p.serving.reference import ERRORS, KEYED, answers, errors, page
+from uip2p.serving.http import edits, forms
+from uip2p.serving.http.door import Door
+from uip2p.serving.http.errors import BadRequest, response
+from uip2p.serving.http.figures import Figures
+from uip2p.serving.http.keys import Key, Rate, owner
+from uip2p.serving.http.reference import ERRORS, KEYED, answers, errors, page
 
 if TYPE_CHECKING:
     from uip2p.serving.service import Service

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request as HttpRequest
 
-from uip2p.serving.errors import BadRequest
+from uip2p.serving.asking import MAX_PIXELS
+from uip2p.serving.http.errors import BadRequest
 
 IMAGE = ("image", "image[]")  # the openai client sends a list under the second name
 MOST_FIELDS, LONGEST = 40, 8192  # fields, and bytes of one that is no picture
@@ -93,6 +95,22 @@ def check_fields(form: FormData) -> Fields:
     if given and not fields.check and fields.best_of == 1:
         raise BadRequest(f"{given} is for a check: give check=true too.", given)
     return fields
+
+
+def wanted_size(size: str, picture: tuple[int, int], max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """"auto", or "WIDTHxHEIGHT" of the picture's own proportions -> (width, height) of the result. UserError."""
+    if size == "auto":
+        return picture
+    if not re.fullmatch(r"[1-9]\d{0,4}x[1-9]\d{0,4}", size, re.ASCII):
+        raise BadRequest(f"size is {size[:40]!r}: give auto, or WIDTHxHEIGHT, such as 640x480.", "size")
+    width, height = (int(side) for side in size.split("x"))
+    if width * height > max_pixels:
+        raise BadRequest(f"size is {size}: the limit is {max_pixels / 1e6:g} megapixels.", "size")
+    if abs(width * picture[1] - height * picture[0]) > max(picture):  # more than a pixel off
+        own = f"{picture[0]}x{picture[1]}"
+        raise BadRequest(f"size is {size}, and the picture {own}: an edit keeps the picture's proportions, so give "
+                         "auto, or a size of the same proportions.", "size")  # fmt: skip
+    return width, height
 
 
 def _picture(form: FormData) -> UploadFile:
