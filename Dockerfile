@@ -14,12 +14,10 @@ RUN python -m venv /opt/uip2p
 ENV PATH=/opt/uip2p/bin:$PATH
 WORKDIR /src
 RUN pip install --index-url "${TORCH_INDEX}" "${TORCH}"
-# What it needs, before its own code: a change of the code is then a layer of some megabytes. The watermark's package
-# asks for an OpenCV with windows; a server has none, so that one comes without what it asks for.
+# What it needs, before its own code: a change of the code is then a layer of some megabytes.
 COPY pyproject.toml README.md requirements.txt ./
 RUN mkdir -p src/uip2p && touch src/uip2p/__init__.py \
-    && pip install -c requirements.txt ".[serve]" c2pa-python cryptography \
-    && pip install -c requirements.txt --no-deps invisible-watermark opencv-python-headless PyWavelets
+    && pip install -c requirements.txt ".[serve,provenance]"
 COPY src src
 RUN pip install --no-deps --force-reinstall .
 

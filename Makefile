@@ -21,7 +21,7 @@ test-slow: setup  ## what takes minutes: speed limits, long kill-and-resume runs
 	$(BIN)/pytest -m slow
 
 check: setup  ## lint, types, tests
-	$(BIN)/ruff check src tests tools benchmarks
+	$(BIN)/ruff check src tests tools benchmarks recipes integrations
 	$(BIN)/mypy
 	$(PYTEST)
 

@@ -204,7 +204,7 @@ def fuzz(examples: int = 100) -> dict[str, Any]:
         ]  # fmt: skip
         hooks = {**os.environ, "SCHEMATHESIS_HOOKS": str(Path(__file__).with_name("fuzz_pictures.py"))}
         before = counted(running)
-        done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=hooks)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=hooks, cwd=folder)
         after = counted(running) - before
         alive = running.edit(hostile.picture()).status_code
     statuses, edits = Counter[str](), Counter[str]()

@@ -33,11 +33,7 @@ def test_the_base_is_one_version_and_the_rest_is_pinned():
     assert all(what.startswith("python:${PYTHON}") for what in steps("FROM"))
     assert re.fullmatch(r'TORCH="torch==\d+\.\d+\.\d+"', steps("ARG")[1])
     assert re.search(r"TORCH \?= (\S+)", (ROOT / "Makefile").read_text())[1] in steps("ARG")[1]
-    pins = (ROOT / "requirements.txt").read_text().lower()
-    (install,) = [command for command in steps("RUN") if "--no-deps invisible-watermark" in command]
-    assert install.count("-c requirements.txt") == 2
-    for package in re.split(r"--no-deps ", install)[1].split():
-        assert f"\n{package.lower()}==" in pins, package
+    assert any('install -c requirements.txt ".[serve,provenance]"' in command for command in steps("RUN"))
 
 
 def test_what_is_copied_is_there_and_not_ignored():

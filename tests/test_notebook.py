@@ -50,5 +50,5 @@ def test_a_kernel_runs_it(tmp_path):
     done = NotebookClient(NOTEBOOK, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
     pictures = [output for cell in done.cells if cell.cell_type == "code" for output in cell.outputs
                 if "image/png" in output.get("data", {})]  # fmt: skip
-    assert len(pictures) == 5
+    assert len(pictures) == 6
     print("seconds:", time.monotonic() - began)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 
+import cv2
 import numpy as np
 import pytest
+import pywt
 from imwatermark import WatermarkDecoder
+from imwatermark.dwtDctSvd import EmbedDwtDctSvd
 from PIL import Image
 
 from uip2p.provenance import encode, manifest, watermark
@@ -27,6 +31,30 @@ def test_it_is_found_again(large, marked):
 def test_the_package_s_own_decoder_reads_it(marked):
     read = WatermarkDecoder("bits", watermark.BITS).decode(np.asarray(marked)[:, :, ::-1], "dwtDctSvd")
     assert np.array_equal(np.asarray(read, np.uint8), watermark.message())
+
+
+@pytest.mark.parametrize("size", [(288, 288), (317, 251), (70, 1000)])
+def test_it_is_the_package_s_own_step_on_the_coarse_band(size, large):
+    """Written out by the package's functions: but for blocks at a step's border, which rounding sends either way."""
+    bgr = np.ascontiguousarray(np.asarray(large.resize(size))[:, :, ::-1])
+    rows, columns = (side // 4 * 4 for side in bgr.shape[:2])
+    coarse = pywt.dwt2(cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV)[:rows, :columns, 1], "haar")[0]
+    stepped = coarse.copy()
+    EmbedDwtDctSvd(watermark.message().tolist(), watermark.BITS).encode_frame(stepped, watermark.STRENGTH)
+    expected = bgr[:, :, ::-1].astype(float)
+    change = pywt.idwt2((stepped - coarse, (None, None, None)), "haar")
+    expected[:rows, :columns] += change[:, :, None] * watermark.RGB_OF_U
+    ours = np.asarray(watermark.embed(large.resize(size)))
+    assert (np.abs(ours - expected.clip(0, 255)).max(axis=2) < 0.51).mean() > 0.99
+
+
+def test_a_large_picture_takes_little_memory():
+    picture = Image.new("RGB", (4000, 2000), "teal")
+    tracemalloc.start()
+    watermark.embed(picture)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * 4000 * 2000 * 3  # the picture, its copy, and a strip
 
 
 def test_it_hardly_changes_a_picture(large, marked):

@@ -74,12 +74,10 @@ def _encode(
         need("c2pa")
     absent = missing("c2pa", "cryptography")
     signs = signer is not None or not absent
-    if marked := marked and watermark.fits(picture.size):
-        marked = watermark.available()
-        absent += [] if marked else ["invisible-watermark"]
     if absent:
         tell_once(f"{', '.join(absent)} not installed: edited files say how they were made in plain metadata, without "
-                  f"the signed manifest or the watermark that needs it. {INSTALL}")  # fmt: skip
+                  f"a signed manifest. {INSTALL}")  # fmt: skip
+    marked = marked and watermark.fits(picture.size)
     picture = watermark.embed(picture) if marked else picture
     content = with_metadata(picture, format, made, quality)
     if not signs:

@@ -8,9 +8,9 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 from PIL import Image
@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # imported where they are used: a server listens before
 
 LOG = logging.getLogger("uip2p.serving")
 SEND_SECONDS = 60.0  # for a client to take one event
+T = TypeVar("T")
 NO_TOKENS = {
     "input_tokens": 0, "output_tokens": 0, "total_tokens": 0,
     "input_tokens_details": {"image_tokens": 0, "text_tokens": 0},
@@ -49,6 +50,11 @@ class Edit:
     size: tuple[int, int]
     request: Request
     job: Job
+    encoders: anyio.CapacityLimiter
+
+    async def apart(self, function: Callable[..., T], *args: Any) -> T:
+        """Not in the event loop, and with as many others at a time as there are encoders."""
+        return await anyio.to_thread.run_sync(function, *args, limiter=self.encoders)
 
     @property
     def named_size(self) -> str:
@@ -93,7 +99,8 @@ class Edit:
 
 
 def begin(
-    service: Service, fields: Fields, content: bytes, deadline: float | None, max_pixels: int, listener: Any
+    service: Service, fields: Fields, content: bytes, deadline: float | None, max_pixels: int, listener: Any,
+    encoders: anyio.CapacityLimiter,
 ) -> Edit:
     """Decodes the picture and submits the edit: not in the event loop, as it takes its time. UserError, Declined."""
     from uip2p.editing.reversibility import Words
@@ -113,7 +120,7 @@ def begin(
         words=Words(fields.reverse_prompt, fields.caption, fields.edited_caption),
         previews=-(-steps // (fields.partial_images + 1)) if fields.partial_images else 0, deadline=deadline,
     )  # fmt: skip
-    return Edit(service, fields, content, size, request, service.submit(request, listener))
+    return Edit(service, fields, content, size, request, service.submit(request, listener), encoders)
 
 
 def read_deadline(http: HttpRequest) -> float | None:
@@ -132,7 +139,7 @@ def read_deadline(http: HttpRequest) -> float | None:
 
 async def whole_answer(http: HttpRequest, edit: Edit, figures: Figures) -> Response:
     answer = await _attended(http, edit.job)
-    content = await asyncio.to_thread(_content, edit, answer)
+    content = await edit.apart(_content, edit, answer)
     note(http, answer, figures)
     return Response(content, media_type="application/json")
 
@@ -214,7 +221,7 @@ async def _events(http: HttpRequest, edit: Edit, steps: Steps, figures: Figures)
     try:
         while (progress := await steps.next(edit.job.expires)) is not None:
             for seed, picture in progress.previews.items():
-                content = await asyncio.to_thread(edit.preview, picture, seed)
+                content = await edit.apart(edit.preview, picture, seed)
                 said = {"b64_json": content, "partial_image_index": shown}
                 size = f"{picture.width}x{picture.height}"
                 yield _event("image_edit.partial_image", {**said, "seed": seed, **common, "size": size})
@@ -223,7 +230,7 @@ async def _events(http: HttpRequest, edit: Edit, steps: Steps, figures: Figures)
                 yield _event("image_edit.progress", {"step": progress.done, "steps": progress.total})
         answer = await edit.job
         for edited in edit.results(answer):
-            item = await asyncio.to_thread(edit.item, edited)
+            item = await edit.apart(edit.item, edited)
             yield _event("image_edit.completed", {**item, **common, "usage": NO_TOKENS})
         note(http, answer, figures)
     except UserError as error:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("uip2p.serving")
 DECODERS = 2  # pictures that are decoded at a time: each may take 100 MB
+ENCODERS = 2  # answers that are written at a time: a large one takes seconds, and some hundred MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ def _add_edits(
     app: FastAPI, settings: Settings, limits: Limits, figures: Figures, serving: Callable[[], Service], key: Any
 ) -> None:
     rate = Rate(settings.rate)
-    decoders = anyio.CapacityLimiter(DECODERS)
+    decoders, encoders = anyio.CapacityLimiter(DECODERS), anyio.CapacityLimiter(ENCODERS)
     most = {"n": limits.count, "best_of": limits.count, "steps": limits.steps}
     encoding = {"image": {"contentType": "image/png, image/jpeg, image/webp"}}
     form = {"required": True, "content": {"multipart/form-data": {"schema": forms.schema(most), "encoding": encoding}}}
@@ -211,7 +212,8 @@ def _add_edits(
             http.state.visit.about["prompt"] = fields.prompt
         steps = edits.Steps() if fields.stream else None
         begun = await anyio.to_thread.run_sync(
-            edits.begin, service, fields, content, deadline, settings.max_pixels, steps, limiter=decoders
+            edits.begin, service, fields, content, deadline, settings.max_pixels, steps, encoders,
+            limiter=decoders,
         )
         del content
         if steps is not None:
