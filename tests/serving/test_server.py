@@ -134,7 +134,8 @@ def test_what_is_answered_says_that_it_was_edited(listen, start, pictures):
     assert len(base64.b64decode(fine.json()["data"][0]["b64_json"])) > len(files[1])
 
 
-def test_what_the_policy_refuses_is_said_to_each_client(listen, start, pictures, tmp_path):
+def test_what_the_policy_refuses_is_said_to_each_client(listen, start, pictures, tmp_path, caplog):
+    caplog.set_level("INFO", "uip2p")
     rules = tmp_path / "rules.toml"
     rules.write_text('[[rule]]\nname = "dogs"\nanswer = "No dogs here."\nany = ["dog"]\n')
     service = start(options={"check_prompt": load_policy(rules).check})
@@ -142,6 +143,8 @@ def test_what_the_policy_refuses_is_said_to_each_client(listen, start, pictures,
     with pytest.raises(openai.BadRequestError, match="No dogs here") as refused:
         client(address).images.edit(image=png(pictures[0]), prompt="add a dog")
     assert refused.value.code == "content_policy_violation"
+    (line,) = [record for record in caplog.records if record.message == "request"]
+    assert (line.error, line.rule) == ("content_policy_violation", "dogs")
     ours = open_editor(f"{address}/v1#tiny", "ours", None, "fp32", 2)
     made = ours.edit([Ask("a", pictures[0], "add a dog", 4), Ask("b", pictures[1], "add a car", 5)])
     assert isinstance(made[0], Refused) and made[1].size == (32, 32)
@@ -167,7 +170,7 @@ def ask(listen, start, pictures):
 
 def test_fields_that_cannot_be_taken(ask, pictures):
     for fields, param, said in (
-        ({"prompt": ""}, None, "the instruction is empty"), ({"prompt": "x" * 3000}, "prompt", "at most 2000"),
+        ({"prompt": ""}, "prompt", "the instruction is empty"), ({"prompt": "x" * 3000}, "prompt", "at most 2000"),
         ({"n": "0"}, "n", "greater than or equal to 1"), ({"n": "99"}, None, "takes 1 to 8"),
         ({"seed": "x"}, "seed", "valid integer"), ({"seed": str(2**63)}, "seed", "less than"),
         ({"guidance_scale": "nan"}, "guidance_scale", ""), ({"steps": "1e9"}, "steps", ""),
@@ -189,6 +192,13 @@ def test_fields_that_cannot_be_taken(ask, pictures):
     for value in ("0", "x", "nan", "1e9"):
         assert "X-Request-Timeout" in ask(headers={"X-Request-Timeout": value}).json()["error"]["message"]
     assert ask.service.outcomes == {} and ask.service.working == 0
+
+
+def test_no_answer_tells_a_folder_of_this_machine(ask, tiny_folder):
+    """`tiny` is the last name of the model's folder."""
+    for fields in ({"prompt": "a " * 900}, {"check": "true"}, {"check": "true", "reverse_prompt": "a " * 900}):
+        said = ask(fields).json()["error"]["message"]
+        assert "the model 'tiny'" in said and str(tiny_folder.parent) not in said
 
 
 def test_files_that_cannot_be_taken(ask, pictures):

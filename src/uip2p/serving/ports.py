@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -10,18 +11,22 @@ from typing import Any
 from uip2p.errors import UserError
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """port 0: a free one. UserError: the port is taken, no such host."""
+def listen(host: str, port: int, backlog: int | None = None) -> socket.socket:
+    """port 0: a free one. backlog: connections that wait to be taken, None for Python's own number. UserError: the port
+    is taken, no such host."""
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host.strip("[]"), port), family=family, backlog=backlog)
     except (OSError, OverflowError) as error:
         code = getattr(error, "errno", None)
         why = os.strerror(code) if code and code > 0 else str(error)
-        raise UserError(f"--host {host} --port {port}: cannot listen there ({why}). Take another.") from None
+        option = "--port" if code in (errno.EADDRINUSE, errno.EACCES) else "--host"
+        raise UserError(f"--host {host} --port {port}: cannot listen there ({why}). Give another {option}.") from None
 
 
 def address(host: str, listening: socket.socket) -> str:
     """As a browser takes it."""
+    host = host.strip("[]")
     return f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
 
 

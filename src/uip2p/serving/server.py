@@ -19,7 +19,7 @@ from uip2p.errors import UserError
 from uip2p.serving import edits, forms
 from uip2p.serving.asking import MAX_PIXELS, Declined, Limits
 from uip2p.serving.door import Door
-from uip2p.serving.errors import BadRequest, response
+from uip2p.serving.errors import BadRequest, about, response
 from uip2p.serving.figures import Figures
 from uip2p.serving.keys import Key, Rate, owner
 from uip2p.serving.reference import ERRORS, KEYED, answers, errors, page
@@ -97,7 +97,7 @@ def _version() -> str:
 
 async def _declined(request: Request, error: Exception) -> Response:
     assert isinstance(error, UserError)
-    request.state.visit.about["error"] = getattr(error, "code", "invalid_value")
+    request.state.visit.about |= about(error)
     return response(error, request.state.visit.id)
 
 
@@ -158,8 +158,8 @@ def _add_state(app: FastAPI, figures: Figures, ready: Callable[[], Service | Non
         """FastAPI says that a parameter may be answered with 422; here it never is."""
         schema = described()
         for methods in schema["paths"].values():
-            for about in methods.values():
-                about["responses"].pop("422", None)
+            for method in methods.values():
+                method["responses"].pop("422", None)
         for name in ("HTTPValidationError", "ValidationError"):
             schema.get("components", {}).get("schemas", {}).pop(name, None)
         return schema

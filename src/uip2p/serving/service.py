@@ -20,7 +20,7 @@ from uip2p.editing.editor import Edited, Editor, Step, working_size
 from uip2p.editing.instructions import check_instruction
 from uip2p.editing.reversibility import Encoder, Words, candidates, check_words, load_encoder
 from uip2p.errors import UserError
-from uip2p.provenance.writer import Writer
+from uip2p.provenance.writer import Writer, model_name
 from uip2p.serving.asking import Busy, Draining, Failed, Limits, Listener, OutOfMemory, Request
 from uip2p.serving.job import Job
 from uip2p.serving.memory import is_out_of_memory, release
@@ -80,7 +80,11 @@ class Service:
     def submit(self, request: Request, listener: Listener | None = None) -> Job:
         """listener: told of each step, by the worker's thread. UserError: what this model cannot be asked. Busy: the
         queue is full. Draining: the service ends."""
-        options = self._check(request)
+        try:
+            options = self._check(request)
+        except UserError as error:
+            error.args = (self.told(error),)
+            raise
         size = working_size(request.picture.size, self.editor.settings.image_size, self.editor.parts.size_multiple)
         kind = (size, request.check, request.attention, *options.values())
         deadline = min(request.deadline or self.limits.deadline, self.limits.deadline)
@@ -118,6 +122,10 @@ class Service:
         if self.check_prompt is not None:
             self.check_prompt(text, words.reverse, words.caption, words.edited_caption)
         return options
+
+    def told(self, error: UserError) -> str:
+        """Its text, without the folders of this machine."""
+        return str(error).replace(str(self.editor.parts.name), model_name(self.editor))
 
     def wait(self) -> float:
         """Seconds until a new request would have its turn, as far as one can tell: at least 1."""
