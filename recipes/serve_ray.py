@@ -35,8 +35,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from uip2p.errors import UserError
+from uip2p.serving import options
 from uip2p.serving.http import command
-from uip2p.serving.options import limits, load_service
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -69,7 +69,7 @@ def builder(args: argparse.Namespace, settings: Settings) -> Callable[[], FastAP
         from uip2p.serving.http.server import application
 
         logs.set_up()
-        service = load_service(args)
+        service = options.load_service(args)
         app = application(service, settings)
         app.state.service = service
         return app
@@ -111,7 +111,7 @@ def drain_seconds(args: argparse.Namespace) -> float:
 
 def check(args: argparse.Namespace) -> Settings:
     """UserError: an option that cannot be, before Ray takes its seconds."""
-    limits(args)
+    options.check(args)
     if not 1 <= args.min_replicas <= args.max_replicas:
         raise UserError(f"--min-replicas {args.min_replicas}, --max-replicas {args.max_replicas}: give at least 1, and "
                         "not fewer at most than at least.")  # fmt: skip

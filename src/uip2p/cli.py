@@ -7,6 +7,8 @@ import errno
 import importlib
 import os
 import sys
+import warnings
+from pathlib import Path
 
 from uip2p.errors import UserError
 
@@ -31,10 +33,12 @@ VERBS = {
 NOT_OURS = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
 )  # fmt: skip
+PYTHONS = warnings.formatwarning
 
 
 def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # else it asks for torchvision, which is not needed
+    warnings.formatwarning = warning_line
     argv = sys.argv[1:] if argv is None else argv
     verb = argv[0] if argv else ""
     try:
@@ -56,6 +60,15 @@ def main(argv: list[str] | None = None) -> int:
         print(f"\nuip2p {verb}: stopped.", file=sys.stderr)
         return 130
     return 0
+
+
+def warning_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Our own warnings are a sentence, without the place in the source; those of others stay as Python has them."""
+    if category is UserWarning and Path(filename).is_relative_to(Path(__file__).parent):
+        return f"uip2p: warning: {message}\n"
+    return PYTHONS(message, category, filename, lineno, line)
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

@@ -43,7 +43,7 @@ def _in_vocabulary(text: str, vocabulary: tuple[str, ...], name: str) -> str:
     for word in text.replace(",", " ").split():
         if word not in known:
             near = difflib.get_close_matches(word, vocabulary, n=3, cutoff=0.6)
-            hint = f"Did you mean {_either(near)}?" if near else "Its words are listed in its uip2p.json."
+            hint = f"Did you mean {_either(near)}?" if near else "`uip2p ui` lists its words, as its uip2p.json does."
             text = f"'{word}' is not a word that the model '{name}' knows (it knows {len(known)}). {hint}"
             raise UnknownWord(text, word, near)
     return text

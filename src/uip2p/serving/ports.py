@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import logging
 import os
@@ -31,7 +32,8 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         code = getattr(error, "errno", None)
         why = os.strerror(code) if code and code > 0 else str(error)
-        raise UserError(f"--host {host} --port {port}: cannot listen there ({why}). Take another.") from None
+        option = "--port" if code in (errno.EADDRINUSE, errno.EACCES) else "--host"
+        raise UserError(f"--host {host} --port {port}: cannot listen there ({why}). Give another {option}.") from None
 
 
 def address(host: str, listening: socket.socket) -> str:

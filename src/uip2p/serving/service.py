@@ -87,7 +87,11 @@ class Service:
     def submit(self, request: Request, listener: Listener | None = None) -> Job:
         """listener: told of each step, by the worker's thread. UserError: what this model cannot be asked. Busy: the
         queue is full. Draining: the service ends."""
-        options = self._check(request)
+        try:
+            options = self._check(request)
+        except UserError as error:
+            error.args = (self.told(error),)
+            raise
         size = working_size(request.picture.size, self.editor.settings.image_size, self.editor.parts.size_multiple)
         kind = (size, request.check, request.attention, *options.values())
         deadline = min(request.deadline or self.limits.deadline, self.limits.deadline)
@@ -125,6 +129,10 @@ class Service:
         if self.check_prompt is not None:
             self.check_prompt(text, words.reverse, words.caption, words.edited_caption)
         return options
+
+    def told(self, error: UserError) -> str:
+        """Its text, without the folders of this machine."""
+        return str(error).replace(str(self.parts.name), self.model)
 
     def wait(self) -> float:
         """Seconds until a new request would have its turn, as far as one can tell: at least 1."""

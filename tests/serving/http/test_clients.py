@@ -106,7 +106,8 @@ def test_what_is_answered_says_that_it_was_edited(listen, start, pictures):
     assert len(base64.b64decode(fine.json()["data"][0]["b64_json"])) > len(files[1])
 
 
-def test_what_the_policy_refuses_is_said_to_each_client(listen, start, pictures, tmp_path):
+def test_what_the_policy_refuses_is_said_to_each_client(listen, start, pictures, tmp_path, caplog):
+    caplog.set_level("INFO", "uip2p")
     rules = tmp_path / "rules.toml"
     rules.write_text('[[rule]]\nname = "dogs"\nanswer = "No dogs here."\nany = ["dog"]\n')
     service = start(options={"check_prompt": load_policy(rules).check})
@@ -114,6 +115,8 @@ def test_what_the_policy_refuses_is_said_to_each_client(listen, start, pictures,
     with pytest.raises(openai.BadRequestError, match="No dogs here") as refused:
         client(address).images.edit(image=png(pictures[0]), prompt="add a dog")
     assert refused.value.code == "content_policy_violation"
+    (line,) = [record for record in caplog.records if record.message == "request"]
+    assert (line.error, line.rule) == ("content_policy_violation", "dogs")
     ours = open_editor(f"{address}/v1#tiny", "ours", None, "fp32", 2)
     made = ours.edit([Ask("a", pictures[0], "add a dog", 4), Ask("b", pictures[1], "add a car", 5)])
     assert isinstance(made[0], Refused) and made[1].size == (32, 32)

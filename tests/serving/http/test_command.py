@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import sys
 
 import pytest
 
@@ -59,7 +60,9 @@ def test_what_is_this_machine_alone(host, local):
     [
         (["--queue", "0"], "--queue is 0"), (["--deadline", "nan"], "--deadline is nan"),
         (["--port", "70000"], "--port is 70000"), (["--max-body", "0"], "--max-body"), (["--rate", "-1"], "--rate"),
-        (["--model", "no/such/folder"], "no/such/folder"), (["--host", "203.0.113.9", "--no-keys"], "cannot listen"),
+        (["--model", "no/such/folder"], "no/such/folder"),
+        (["--host", "203.0.113.9", "--no-keys"], "Give another --host"),
+        (["--policy", "none.toml"], "none.toml: there is no such file"), (["--clip", "no/such/clip"], "no/such/clip"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_served_is_a_sentence(capsys, options, said):
@@ -67,10 +70,21 @@ def test_what_cannot_be_served_is_a_sentence(capsys, options, said):
     assert "uip2p serve: error: " in (err := capsys.readouterr().err) and said in err
 
 
+@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "sse_starlette", "prometheus_client", "python_multipart"])
+def test_a_package_that_is_missing_is_said_before_it_listens(capsys, monkeypatch, package):
+    for name in [name for name in sys.modules if name == "uip2p.serving" or name.startswith("uip2p.serving.")]:
+        if name != command.__name__:
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    assert main(["serve", "--port", "0"]) == 2
+    said = capsys.readouterr().err
+    assert said == f"uip2p serve: error: to serve, {package} is needed: pip install 'uip2p[serve]'.\n"
+
+
 def test_a_port_that_is_taken(capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert main(["serve", "--port", str(taken.getsockname()[1])]) == 2
-    assert "cannot listen there (Address already in use)" in capsys.readouterr().err
+    assert "cannot listen there (Address already in use). Give another --port." in capsys.readouterr().err
 
 
 def test_a_model_has_its_name_without_the_folders_of_this_machine(tiny_folder):

@@ -17,7 +17,7 @@ from uip2p.serving.http.server import Settings
 
 def test_fields_that_cannot_be_taken(ask, pictures):
     for fields, param, said in (
-        ({"prompt": ""}, None, "the instruction is empty"), ({"prompt": "x" * 3000}, "prompt", "at most 2000"),
+        ({"prompt": ""}, "prompt", "the instruction is empty"), ({"prompt": "x" * 3000}, "prompt", "at most 2000"),
         ({"n": "0"}, "n", "greater than or equal to 1"), ({"n": "99"}, None, "takes 1 to 8"),
         ({"seed": "x"}, "seed", "valid integer"), ({"seed": str(2**63)}, "seed", "less than"),
         ({"guidance_scale": "nan"}, "guidance_scale", ""), ({"steps": "1e9"}, "steps", ""),
@@ -39,6 +39,13 @@ def test_fields_that_cannot_be_taken(ask, pictures):
     for value in ("0", "x", "nan", "1e9"):
         assert "X-Request-Timeout" in ask(headers={"X-Request-Timeout": value}).json()["error"]["message"]
     assert ask.service.outcomes == {} and ask.service.working == 0
+
+
+def test_no_answer_tells_a_folder_of_this_machine(ask, tiny_folder):
+    """`tiny` is the last name of the model's folder."""
+    for fields in ({"prompt": "a " * 900}, {"check": "true"}, {"check": "true", "reverse_prompt": "a " * 900}):
+        said = ask(fields).json()["error"]["message"]
+        assert "the model 'tiny'" in said and str(tiny_folder.parent) not in said
 
 
 def test_files_that_cannot_be_taken(ask, pictures):

@@ -39,6 +39,7 @@ def test_by_default_it_is_for_this_machine_and_opens_nothing():
 @pytest.mark.parametrize(("given", "says"), [
     (["--host", "0.0.0.0"], "--password FILE"), (["--queue", "0"], "--queue is 0"), (["--port", "70000"], "0 to 65535"),
     (["--password", "none.txt"], "cannot be read"), (["--key", "x.pem"], "without --certificate"),
+    (["--policy", "none.toml"], "none.toml: there is no such file"), (["--runs", "none"], "--runs none: there is no"),
 ])  # fmt: skip
 def test_what_is_wrong_is_said_before_anything_is_loaded(given, says):
     with pytest.raises(UserError, match=says):
@@ -81,7 +82,9 @@ def test_it_prints_its_address_answers_and_ends_well_leaving_nothing(tmp_path):
             assert list(Path(tmp_path).glob("uip2p-ui-*"))
             process.send_signal(signal.SIGTERM)
             told, complaints = process.communicate(timeout=30)
-            assert (process.returncode, told, complaints) == (0, "Stopped.\n", "")
+            assert (process.returncode, told) == (0, "Stopped.\n")
+            said = complaints.splitlines()  # what is declined is said, and nothing else
+            assert said[0] == "Loading mini …" and len(said) == 3 and "not looked at" in said[2], complaints
         finally:
             process.kill()
     assert not list(Path(tmp_path).glob("uip2p-ui-*"))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from uip2p.errors import UserError
 from uip2p.provenance import options as provenance
 from uip2p.provenance.made import public_name
-from uip2p.serving.options import add_service, limits, load_service
+from uip2p.serving.options import add_service, check, load_service
 from uip2p.serving.ports import address, is_loopback, leave, listen
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ examples:
   curl -F image=@scene.png -F prompt="make the car blue" http://127.0.0.1:8000/v1/images/edits
 """
 LOG = logging.getLogger("uip2p.serving")
+BACKLOG = 2048  # connections that wait to be taken
 GRACE = 8.0  # seconds for what is in work when the server is told to stop
 
 
@@ -45,16 +46,18 @@ def add_api(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     add_service(parser, 8000)
     provenance.add_arguments(parser)
     door = parser.add_argument_group("who may ask")
-    door.add_argument("--keys", metavar="FILE", help="lines NAME:SHA256 of keys; also the environment's UIP2P_API_KEYS")
+    door.add_argument("--keys", metavar="FILE", help="lines NAME:SHA256 of keys, as --new-key prints "
+                      "them (default: those in the environment's UIP2P_API_KEYS)")
     door.add_argument("--no-keys", action="store_true", help="let everybody in, at any address")
-    door.add_argument("--rate", type=float, default=0, metavar="N", help="edits a minute of each key (default: any)")
-    door.add_argument("--max-body", type=int, default=20_000_000, metavar="BYTES", help="of a request (default: 20 MB)"
-                      )  # fmt: skip
+    door.add_argument("--rate", type=float, default=0, metavar="N", help="requests a minute of each key, without keys "
+                      "of all together (default: any number)")
+    door.add_argument("--max-body", type=int, default=20_000_000, metavar="BYTES", help="of a request, at most "
+                      "(default: 20 MB)")  # fmt: skip
     door.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="answer this host name; "
                       "localhost's are always right (default at a loopback address: only those)")  # fmt: skip
     door.add_argument("--cors", action="append", default=[], metavar="ORIGIN", help="let pages of this origin ask, "
                       "such as https://example.org (default: none)")  # fmt: skip
-    door.add_argument("--name", help="of the model, in the API (default: as in --model, without folders)")
+    door.add_argument("--name", help="what the API calls the model (default: as in --model, without folders)")
     parser.add_argument("--log-prompts", action="store_true", help="write prompts into the log")
     return door
 
@@ -72,6 +75,7 @@ def run(args: argparse.Namespace) -> None:
 def read_settings(args: argparse.Namespace) -> Settings:
     """UserError: an option out of its range, no key where there must be one, a package that is missing."""
     try:
+        import python_multipart  # noqa: F401  (forms: starlette asks for it at the first request only)
         import uvicorn  # noqa: F401
 
         from uip2p.serving.http.server import Settings
@@ -79,7 +83,7 @@ def read_settings(args: argparse.Namespace) -> Settings:
         raise UserError(f"to serve, {error.name} is needed: pip install 'uip2p[serve]'.") from None
     local = is_loopback(args.host)
     if args.max_body < 1 or args.rate < 0:
-        raise UserError("--max-body must be above 0, and --rate not below.")
+        raise UserError("--max-body has to be above 0, and --rate 0 or more.")
     return Settings(
         model=args.name or public_name(args.model), keys=find_keys(args, local), rate=args.rate,
         max_pixels=args.max_pixels, max_body=args.max_body, hosts=hosts(args.allow_host, local),
@@ -117,7 +121,7 @@ def serve(args: argparse.Namespace, settings: Settings) -> None:
     from uip2p.serving.http.listening import Server, configured
     from uip2p.serving.http.server import application
 
-    allowed = limits(args)
+    allowed = check(args)
     logs.set_up()
     promise: Future[Service] = Future()
 

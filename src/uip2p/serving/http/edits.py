@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 from uip2p.errors import UserError
 from uip2p.serving.asking import Answer, Failed, Progress, Request
-from uip2p.serving.http.errors import BadRequest, body, code_of
+from uip2p.serving.http.errors import BadRequest, about, body
 from uip2p.serving.http.figures import Figures
 from uip2p.serving.http.forms import Fields, wanted_size
 from uip2p.serving.job import Job
@@ -103,6 +103,7 @@ def begin(
     encoders: anyio.CapacityLimiter,
 ) -> Edit:
     """Decodes the picture and submits the edit: not in the event loop, as it takes its time. UserError, Declined."""
+    from uip2p.editing.instructions import check_instruction
     from uip2p.editing.reversibility import Words
     from uip2p.serving.pictures import open_picture
 
@@ -111,6 +112,10 @@ def begin(
         picture = open_picture(content, max_pixels)
     except UserError as error:
         raise BadRequest(str(error), "image", code="invalid_image") from None
+    try:
+        check_instruction(fields.prompt, service.parts)
+    except UserError as error:
+        raise BadRequest(service.told(error), "prompt") from None
     size = wanted_size(fields.size, picture.size, max_pixels)
     steps = service.settings.steps if fields.steps is None else fields.steps
     request = Request(
@@ -234,7 +239,7 @@ async def _events(http: HttpRequest, edit: Edit, steps: Steps, figures: Figures)
             yield _event("image_edit.completed", {**item, **common, "usage": NO_TOKENS})
         note(http, answer, figures)
     except UserError as error:
-        http.state.visit.about["error"] = code_of(error)
+        http.state.visit.about |= about(error)
         yield _event("error", body(error, http.state.visit.id))
     finally:
         edit.job.cancel()

@@ -42,6 +42,12 @@ def code_of(error: UserError) -> str:
     return str(getattr(error, "code", "invalid_value"))
 
 
+def about(error: UserError) -> dict[str, str]:
+    """What the log says of it: nothing of what was asked."""
+    rule = getattr(error, "rule", None)
+    return {"error": code_of(error)} | ({} if rule is None else {"rule": rule})
+
+
 def body(error: UserError, request_id: str) -> dict[str, Any]:
     status = status_of(error)
     kind = TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")

@@ -19,7 +19,7 @@ from uip2p.errors import UserError
 from uip2p.serving.asking import MAX_PIXELS, Declined, Limits
 from uip2p.serving.http import edits, forms
 from uip2p.serving.http.door import Door
-from uip2p.serving.http.errors import BadRequest, response
+from uip2p.serving.http.errors import BadRequest, about, response
 from uip2p.serving.http.figures import Figures
 from uip2p.serving.http.keys import Key, Rate, owner
 from uip2p.serving.http.reference import ERRORS, KEYED, answers, errors, page
@@ -98,7 +98,7 @@ def _version() -> str:
 
 async def _declined(request: Request, error: Exception) -> Response:
     assert isinstance(error, UserError)
-    request.state.visit.about["error"] = getattr(error, "code", "invalid_value")
+    request.state.visit.about |= about(error)
     return response(error, request.state.visit.id)
 
 
@@ -159,8 +159,8 @@ def _add_state(app: FastAPI, figures: Figures, ready: Callable[[], Service | Non
         """FastAPI says that a parameter may be answered with 422; here it never is."""
         schema = described()
         for methods in schema["paths"].values():
-            for about in methods.values():
-                about["responses"].pop("422", None)
+            for method in methods.values():
+                method["responses"].pop("422", None)
         for name in ("HTTPValidationError", "ValidationError"):
             schema.get("components", {}).get("schemas", {}).pop(name, None)
         return schema

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import shutil
 import socket
+import sys
 import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from uip2p.errors import UserError
 from uip2p.provenance import options as provenance
-from uip2p.serving.options import add_service, is_shipped, limits, load_service
+from uip2p.provenance.made import public_name
+from uip2p.serving.options import add_service, check, is_shipped, load_service
 
 if TYPE_CHECKING:
     from uip2p.serving.ui.doors import Auth
@@ -44,8 +48,9 @@ def run(args: argparse.Namespace) -> None:
     from uip2p.serving.ports import leave, listen
     from uip2p.serving.ui.doors import find_auth
 
-    limits(args)  # what is wrong is said before anything is loaded
-    provenance.from_args(args)
+    check(args)
+    if args.runs is not None and not args.runs.is_dir():
+        raise UserError(f"--runs {args.runs}: there is no such folder. Give one that `uip2p train` wrote to.")
     auth = find_auth(args.host, args.password, args.no_password)
     with listen(args.host, args.port) as listening:
         uploads = Path(tempfile.mkdtemp(prefix="uip2p-ui-"))
@@ -66,6 +71,9 @@ def serve(args: argparse.Namespace, listening: socket.socket, auth: Auth | None)
     from uip2p.serving.ui.page import application
     from uip2p.serving.ui.session import Sessions
 
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("uip2p").setLevel(logging.INFO)  # what is declined, and what is not looked at
+    print(f"Loading {public_name(args.model)} …", file=sys.stderr, flush=True)
     service, url = load_service(args), address(args.host, listening)
     try:
         found = examples(service.parts)

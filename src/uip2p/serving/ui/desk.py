@@ -191,16 +191,12 @@ class Desk:
         session.word = None
         self.sessions.keep(session)
 
-    def told(self, error: UserError) -> str:
-        """Its text, without the folders of this machine."""
-        return str(error).replace(str(self.parts.name), self.service.model)
-
     def why_not(self, try_it: Callable[[], Any]) -> str | None:
         """What it complains of, None where it does not."""
         try:
             try_it()
         except UserError as error:
-            return self.told(error)
+            return self.service.told(error)
         return None
 
     # ---- what a page may take along --------------------------------------------------------------

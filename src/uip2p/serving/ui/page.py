@@ -210,7 +210,7 @@ def failed(desk: Desk, error: Exception, instruction: str = "") -> str:
         return views.error(FAULT)
     if is_cancelled(error):
         return views.said("Cancelled: nothing has changed.")
-    return views.error(desk.told(error), suggestions(error, instruction))
+    return views.error(desk.service.told(error), suggestions(error, instruction))
 
 
 def number(event: Any) -> int:
