@@ -193,7 +193,8 @@ class Desk:
 
     def told(self, error: UserError) -> str:
         """Its text, without the folders of this machine."""
-        return str(error).replace(str(self.parts.name), model_name(self.service.editor))
+        text = str(error).replace(str(self.parts.name), model_name(self.service.editor))
+        return text.replace("Its words are listed in its uip2p.json.", "Its words are listed on this page.")
 
     def why_not(self, try_it: Callable[[], Any]) -> str | None:
         """What it complains of, None where it does not."""
