@@ -85,7 +85,7 @@ class Browsers:
     def page(self, screen: dict):
         key = str(screen)
         if key not in self.open:
-            self.open[key] = self.chromium.new_context(**screen, permissions=["camera"], accept_downloads=True)
+            self.open[key] = self.chromium.new_context(**screen, accept_downloads=True)
         return self.open[key].new_page()
 
 
@@ -290,7 +290,7 @@ def test_a_slow_edit_says_how_far_it_is_and_is_cancelled_between_steps(chromium,
 
 
 def test_a_picture_from_the_camera_and_one_that_is_pasted(chromium, served):
-    one = Person(chromium, served[0])
+    one = Person(chromium, served[0], **DESKTOP, permissions=["camera"])
     page = one.page
     page.get_by_label("Capture from camera").click()
     page.get_by_role("button", name="Click to Access Webcam").click()
