@@ -34,6 +34,11 @@ CLOSED = (
 def mount(app: Any, blocks: Any, head: str, **options: Any) -> Any:
     """The page at the root of a FastAPI application, without what Gradio adds. options: of `mount_gradio_app`."""
     theme = gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"])
+    theme.set(  # darker than Gradio's own, on which white text is too faint
+        button_primary_background_fill="*primary_700", button_primary_background_fill_hover="*primary_800",
+        button_cancel_background_fill="#b91c1c", button_cancel_background_fill_hover="#991b1b",
+        button_cancel_text_color="white",
+    )  # fmt: skip
     return gr.mount_gradio_app(
         app, blocks, path="/", head=head, footer_links=[], run_history=False, show_error=False, ssr_mode=False,
         pwa=False, mcp_server=False, theme=theme, **options,

@@ -138,11 +138,12 @@ def check_curves(page) -> None:
 
 
 def check_live(page, folder: Path) -> None:
-    """A new row and a new grid show by themselves; a slider that was moved stays, one at its end follows."""
+    """A new row and a new grid show by themselves. A slider at its end follows; what is clicked while a look is on its
+    way stays, though the look was asked before and answers after."""
     last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
 
-    def goes_on(step: int) -> None:
-        row = last | {"step": step, "images": 4 * step}
+    def goes_on(step: int, **more: float) -> None:
+        row = last | {"step": step, "images": 4 * step} | more
         Image.new("RGB", (48, 16), "red").save(folder / f"samples/{4 * step:09d}.png")
         with open(folder / "metrics.jsonl", "a") as file:
             file.write(json.dumps(row) + "\n")
@@ -154,14 +155,28 @@ def check_live(page, folder: Path) -> None:
     page.get_by_role("heading", name="Stopped at step 8 of 12").wait_for()
     page.get_by_text("grid 2 of 2").wait_for()
     assert shown.get_attribute("alt") == "Sample grid after 32 images"
+
+    held: list = []
+    calls = "**/gradio_api/run/**"
+    page.route(calls, lambda route: route.continue_() if held else held.append(route))
+    while not held:
+        page.wait_for_timeout(20)
+    goes_on(9, firm=0.5)
     slider.focus()
     page.keyboard.press("ArrowLeft")
-    page.get_by_text("grid 1 of 2").wait_for()
-    goes_on(9)
+    page.get_by_text("grid 1 of 3").wait_for()
+    box(page, "Learning rate").check()
+    box(page, "Logarithmic scale").uncheck()
+    held[0].continue_()
+    page.unroute(calls)
     page.get_by_role("heading", name="Stopped at step 9 of 12").wait_for()
     page.wait_for_function("[...document.querySelectorAll('input[type=range]')].pop().max == 3")
+    box(page, "Reward of FIRM").wait_for()
+    page.locator('.runs .panels svg[aria-label^="Learning rate"]').wait_for()
     assert shown.get_attribute("alt") == "Sample grid after 16 images" and slider.input_value() == "1"
-    assert box(page, "Denoising").is_checked() and not box(page, "All losses together").is_checked()
+    ticked = {name: box(page, name).is_checked() for name in ("Denoising", "All losses together", "Learning rate")}
+    assert ticked == {"Denoising": True, "All losses together": False, "Learning rate": True}
+    assert not box(page, "Logarithmic scale").is_checked() and not box(page, "Reward of FIRM").is_checked()
 
 
 def check_doors(address: str, root: Path, secret: Path) -> None:
@@ -181,5 +196,5 @@ def test_without_a_folder_the_tab_says_how_to_give_one(tmp_path):
     with gr.Blocks(analytics_enabled=False) as blocks:
         browse(None)
     texts = [part["props"].get("value") for part in blocks.config["components"]]
-    assert any("uip2p ui --runs DIR" in str(text) for text in texts) and blocks.config["dependencies"] == []
+    assert any("uip2p ui --runs runs" in str(text) for text in texts) and blocks.config["dependencies"] == []
     assert "there is no run under" in page.nothing(None, tmp_path)

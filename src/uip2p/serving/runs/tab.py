@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,22 @@ SMOOTHING = 10  # percent, before anyone moves the slider
 Changes = dict[Any, Any]  # component → its new value, or what of it is new
 # Without Gradio's own check of what is sent (preprocess): a look may be on its way while the page changes to another
 # run, and then names what is no choice any more, which Gradio would answer with an error on the page. We check it.
+# always_last: of one kind of request, one is on its way at a time, and the last one is made with what is chosen then.
 QUIET: dict[str, Any] = {
     "queue": False, "show_progress": "hidden", "api_visibility": "private", "preprocess": False,
+    "trigger_mode": "always_last",
 }  # fmt: skip
 # What is remembered of a run that vanished: nothing that a run could be like.
-GONE: dict[str, Any] = {"overview": "", "names": [], "version": -1, "grids": 0}
-NO_ROOT = (
-    "There is no folder of training runs here. Start with `uip2p ui --runs DIR`, where DIR is what `uip2p train` wrote "
-    "to (`runs` by default), to see how a training goes."
-)
+GONE: dict[str, Any] = {"overview": "", "names": [], "grids": 0}
+# In the browser, with where the slider is by now: at its end, it follows the newest. grown: grids before and after.
+FOLLOW = "(at, grown) => grown && at >= grown[0] ? Math.max(1, grown[1]) : at"
+NO_ROOT = """
+### Watch a training
+This tab shows how far a training is, its losses and its sample pictures. Start the page with the folder that `uip2p
+train` writes to:
+
+    uip2p ui --runs runs
+"""
 
 
 def browse(root: Path | None) -> None:
@@ -41,7 +47,7 @@ def browse(root: Path | None) -> None:
             browser.names(), value=None, label="Training run (the latest first)", scale=4, min_width=260,
             elem_id="run-picker",
         )  # fmt: skip
-        again = gr.Button("Look for runs again", scale=1, min_width=180, elem_id="run-again")
+        look_again = gr.Button("Look for runs again", scale=1, min_width=180, elem_id="run-again")
     overview = gr.HTML()
     with gr.Column(visible=False) as details:
         command = gr.HTML(js_on_load=page.COPY)
@@ -57,26 +63,24 @@ def browse(root: Path | None) -> None:
         grid = gr.HTML()
         config = gr.HTML()
     memory = gr.State({})  # of what the page shows: by it, a look that finds nothing new sends nothing
+    drawing = gr.State()  # which log the curves are of, and how much of it
+    grown = gr.JSON(visible="hidden")  # how many grids there were, and are
 
-    def opened() -> Changes:
-        names = browser.names(anew=True)
-        first = names[0] if names else None
-        return {picker: gr.update(choices=names, value=first), **shown(first)}
-
-    def shown(name: Any) -> Changes:
-        """Another run: everything anew."""
-        name = _name(name)
+    def opened(name: str | None, share: Any, log: Any) -> Changes:
+        """Another run: what is chosen of it anew; how it is drawn stays as it was set."""
         view = browser.view(name)
+        found = browser.names()
         if view is None:
-            known = {} if name is None else GONE | {"found": browser.names(), "name": name}
+            known = {} if name is None else GONE | {"found": found, "name": name}
             return {**gone(name), memory: known}
-        names = view.first_names
+        count, names = len(view.grids), view.first_names
         return {
-            **state(view), details: gr.update(visible=True), config: page.settings(view.config, view.fault),
+            picker: gr.update(choices=found, value=name), **state(view), details: gr.update(visible=True),
+            config: page.settings(view.config, view.fault),
             chosen: gr.update(choices=_choices(view), value=names),
-            curves: browser.curves(view, names, SMOOTHING, False), smoothing: SMOOTHING, logarithmic: False,
-            number: _slider(view, follow=True), grid: browser.sample(view, len(view.grids)),
-            memory: _remembered(browser, view),
+            curves: browser.curves(view, names, _number(share, 0, 50), bool(log)), drawing: (view.name, view.version),
+            number: gr.update(maximum=max(2, count), visible=count > 1, value=max(1, count)),
+            grid: browser.sample(view, count), memory: _remembered(browser, view),
         }  # fmt: skip
 
     def gone(name: str | None) -> Changes:
@@ -93,57 +97,50 @@ def browse(root: Path | None) -> None:
         view = browser.view(_name(name))
         return gr.skip() if view is None else browser.sample(view, int(_number(at, 1, len(view.grids))))
 
-    def looked(
-        name: Any, names: Any, share: Any, log: Any, at: Any, known: dict[str, Any], anew: bool = False
-    ) -> Changes:
-        """What is new of the run that is looked at. What the person chose stays, and a slider at its end follows."""
-        name, names = _name(name), _names(names)
-        found = browser.names(anew)
-        if name is None or not known:
-            return opened() if found else {memory: known}
-        if name != known["name"]:  # on its way while another run was chosen; twice in a row, that choice was lost
-            return shown(name) if name == known.get("other") else {memory: known | {"other": name}}
+    def looked(name: Any, share: Any, log: Any, known: dict[str, Any]) -> Changes:
+        """The run that is chosen, or what is new of it. A click made while this is on its way must not be undone by
+        it: so it sets no control that a person may have moved, and what they decide (curves, grid) is drawn apart."""
+        name, found = _name(name), browser.names()
+        if name is None:  # nobody can have chosen one
+            name = next(iter(found), None)
+            return opened(name, share, log) if name or not known else {}
+        if name != known.get("name"):
+            return opened(name, share, log)
         listed = {} if found == known["found"] else {picker: gr.update(choices=[*found, *({name} - {*found})])}
         view = browser.view(name)
         if view is None:
             told = known["overview"] == GONE["overview"]
             return {**listed, **({} if told else gone(name)), memory: GONE | {"found": found, "name": name}}
         now = _remembered(browser, view)
-        changes: Changes = {**listed, memory: now}
+        changes: Changes = {**listed, memory: now, drawing: (view.name, view.version)}
         if now["overview"] != known["overview"]:
             changes |= state(view) | {details: gr.update(visible=True)}
         if now["names"] != known["names"]:
-            names = names if known["names"] else view.first_names
-            changes[chosen] = gr.update(choices=_choices(view), value=names)
-        if now["version"] != known["version"]:
-            changes[curves] = browser.curves(view, names, _number(share, 0, 50), bool(log))
+            first: dict[str, Any] = {} if known["names"] else {"value": view.first_names}  # nothing could be chosen yet
+            changes[chosen] = gr.update(choices=_choices(view), **first)
         if now["grids"] != known["grids"]:
-            follow = _number(at, 1, len(view.grids)) >= known["grids"]
-            changes[number] = _slider(view, follow)
-            if follow:
-                changes[grid] = browser.sample(view, len(view.grids))
+            changes[number] = gr.update(maximum=max(2, now["grids"]), visible=now["grids"] > 1)
+            changes[grown] = [known["grids"], now["grids"]]
+            if known["grids"] == 0:
+                changes[grid] = browser.sample(view, now["grids"])
         return changes
 
-    everything = [
-        picker, overview, details, command, config, chosen, smoothing, logarithmic, curves, number, grid, memory,
-    ]  # fmt: skip
-    settings = [picker, chosen, smoothing, logarithmic]
-    looking = [*settings, number, memory]
-    assert Context.root_block is not None, "browse belongs inside `with gr.Blocks()`"
-    Context.root_block.load(opened, None, everything, **QUIET)
-    picker.input(shown, picker, everything, **{**QUIET, "show_progress": "minimal"}, show_progress_on=overview)
-    for control in (chosen, smoothing, logarithmic):
-        control.input(drawn, settings, curves, trigger_mode="always_last", **QUIET)
-    number.input(turned, [picker, number], grid, trigger_mode="always_last", **QUIET)
-    gr.Timer(EVERY).tick(looked, looking, everything, **QUIET)
-    again.click(_anew(looked), looking, everything, **QUIET)
+    def again() -> Any:
+        return gr.update(choices=browser.names(anew=True))
 
-
-def _anew(looked: Callable[..., Changes]) -> Callable[..., Changes]:
-    def again(name: Any, names: Any, share: Any, log: Any, at: Any, known: Any) -> Changes:
-        return looked(name, names, share, log, at, known, True)
-
-    return again
+    everything = [picker, overview, details, command, config, chosen, curves, drawing, number, grown, grid, memory]
+    root_block = Context.root_block
+    assert root_block is not None, "browse belongs inside `with gr.Blocks()`"
+    # One kind of request opens and looks, so that no answer for a run comes after that for the next one.
+    looking = [picker, smoothing, logarithmic, memory]
+    gr.on([root_block.load, picker.input, gr.Timer(EVERY).tick], looked, looking, everything, **QUIET)
+    gr.on(
+        [chosen.input, smoothing.input, logarithmic.input, drawing.change], drawn,
+        [picker, chosen, smoothing, logarithmic], curves, **QUIET,
+    )  # fmt: skip
+    number.change(turned, [picker, number], grid, **QUIET)
+    grown.change(None, [number, grown], number, js=FOLLOW, api_visibility="private")
+    look_again.click(again, None, picker, **QUIET)
 
 
 def _name(sent: Any) -> str | None:
@@ -162,14 +159,8 @@ def _choices(view: View) -> list[tuple[str, str]]:
     return [(words.title(name), name) for name in view.names]
 
 
-def _slider(view: View, follow: bool) -> Any:
-    count = len(view.grids)
-    bounds: dict[str, Any] = {"maximum": max(2, count), "visible": count > 1}
-    return gr.update(**bounds, value=max(1, count)) if follow else gr.update(**bounds)
-
-
 def _remembered(browser: Browser, view: View) -> dict[str, Any]:
     return {
         "name": view.name, "found": browser.names(), "overview": browser.overview(view), "names": view.names,
-        "version": view.version, "grids": len(view.grids),
+        "grids": len(view.grids),
     }  # fmt: skip

@@ -29,6 +29,7 @@ examples:
   uip2p ui --host 0.0.0.0 --password people.txt                for others too: lines NAME:PASSWORD
 """
 DEADLINE = 1800.0  # seconds: a person sees how far an edit is, and can cancel it
+USUAL_RUNS = Path("runs")  # where `uip2p train` writes to, unless told otherwise
 GRACE = 2.0  # seconds for an edit that is in work when the page is told to stop
 
 
@@ -41,7 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     page.add_argument("--password", type=Path, metavar="FILE", help="let in only who is in FILE: lines NAME:PASSWORD")
     page.add_argument("--no-password", action="store_true", help="let in everybody who can reach --host")
     page.add_argument("--open", action="store_true", help="open the page in a browser")
-    page.add_argument("--runs", type=Path, metavar="DIR", help="look at the training runs of this folder, too")
+    page.add_argument(
+        "--runs", type=Path, metavar="DIR",
+        help="look at the training runs of this folder, too (default: runs, where there is one)",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
@@ -78,7 +82,8 @@ def serve(args: argparse.Namespace, listening: socket.socket, auth: Auth | None)
     try:
         found = examples(service.parts)
         desk = Desk(service, Sessions(), found, shipped=is_shipped(args), max_pixels=args.max_pixels)
-        app = application(desk, auth, args.runs)
+        runs = args.runs or (USUAL_RUNS if USUAL_RUNS.is_dir() else None)
+        app = application(desk, auth, runs)
         print(f"{url} edits pictures with {service.model}. Ctrl-C stops.", flush=True)
         if args.open:
             import webbrowser

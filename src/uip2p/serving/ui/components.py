@@ -62,8 +62,8 @@ def fields(desk: Desk) -> Fields:
     most = min(limits.steps, desk.parts.scheduler.config.num_train_timesteps)
     with gr.Accordion("More settings", open=False, elem_id="u-more"):
         count = gr.Slider(
-            1, limits.count, 1, step=1, label="Candidates", elem_id="u-count",
-            info="So many tries at once, side by side; the best by its score is taken first.",
+            1, limits.count, 1, step=1, label="How many tries", elem_id="u-count",
+            info="Made at once and shown side by side; the best by its score is taken first.",
         )  # fmt: skip
         steps = gr.Slider(
             1, most, min(settings.steps, most), step=1, label="Steps", elem_id="u-steps",
@@ -71,16 +71,16 @@ def fields(desk: Desk) -> Fields:
         )  # fmt: skip
         guidance = gr.Slider(
             0, max(5.0, 2 * settings.guidance_scale), settings.guidance_scale, step=0.1, label="Follow the words",
-            info=f"Text guidance: higher changes more. This model's own: {settings.guidance_scale:g}.",
+            info=f"Higher changes more (text guidance). This model's own: {settings.guidance_scale:g}.",
         )  # fmt: skip
         image_guidance = gr.Slider(
             0, max(5.0, 2 * settings.image_guidance_scale), settings.image_guidance_scale, step=0.1,
             label="Keep the picture",
-            info=f"Image guidance: higher stays closer. This model's own: {settings.image_guidance_scale:g}.",
+            info=f"Higher stays closer (image guidance). This model's own: {settings.image_guidance_scale:g}.",
         )  # fmt: skip
         with gr.Row():
             seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**53 - 1, min_width=140,
-                             info="The same seed makes the same picture.")  # fmt: skip
+                             info="A number to draw by: the same one makes the same picture.")  # fmt: skip
             any_seed = gr.Checkbox(False, label="Another each time", info="Draws a seed.", min_width=140)
         attention = gr.Checkbox(
             desk.no_attention is None, label="Show where it looked", interactive=desk.no_attention is None,

@@ -191,12 +191,16 @@ class Desk:
         session.word = None
         self.sessions.keep(session)
 
+    def told(self, error: UserError) -> str:
+        """Its text, for whoever has only the page before them."""
+        return self.service.told(error).replace("listed in its uip2p.json", "listed on this page")
+
     def why_not(self, try_it: Callable[[], Any]) -> str | None:
         """What it complains of, None where it does not."""
         try:
             try_it()
         except UserError as error:
-            return self.service.told(error)
+            return self.told(error)
         return None
 
     # ---- what a page may take along --------------------------------------------------------------

@@ -27,6 +27,28 @@ new MutationObserver(() => {
   });
 }).observe(document.documentElement, { childList: true, subtree: true });
 
+// What has just been made is seen: an edit, a word's attention, an upload that is offered. On a phone one would be far
+// below it. Each part comes on its own, so we wait until they rest.
+let seen = null, resting = 0;
+function reveal() {
+  const current = document.querySelector("#u-history [aria-current]");
+  const word = document.querySelector('#u-words [aria-pressed="true"]');
+  const shown = ["#u-upload", "#u-compare", "#u-stage"].map((name) => document.querySelector(name)).find((e) => e?.offsetHeight);
+  if (!shown) return;
+  const now = [current?.dataset.value, word?.dataset.value, shown.id === "u-upload"].join();
+  const first = seen === null;
+  if (now === seen) return;
+  seen = now;
+  const { top, bottom } = shown.getBoundingClientRect();
+  if (first || (top >= 0 && bottom <= innerHeight)) return;
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  scrollTo({ top: Math.max(0, scrollY + top - 8), behavior: still ? "instant" : "smooth" });
+}
+new MutationObserver(() => {
+  clearTimeout(resting);
+  resting = setTimeout(reveal, 120);
+}).observe(document.documentElement, { childList: true, subtree: true, attributes: true, attributeFilter: ["class", "style"] });
+
 const writes = (element) => element.closest?.("input, textarea, [contenteditable]") !== null;
 document.addEventListener("keydown", (event) => {
   if (!(event.ctrlKey || event.metaKey) || event.altKey || writes(event.target)) return;

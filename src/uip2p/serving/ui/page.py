@@ -24,7 +24,7 @@ GONE = "this page rested for so long that its pictures were let go: bring one ag
 
 def application(desk: Desk, auth: Callable[[str, str], bool] | None = None, runs: Path | None = None) -> Any:
     """The ASGI application. auth: name and password → whether they are right; None lets everybody in. runs: a folder
-    of training runs, for a second tab."""
+    of training runs, for the second tab; None lets the tab say how to give one."""
     from fastapi import FastAPI, HTTPException, Response
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -47,18 +47,15 @@ def application(desk: Desk, auth: Callable[[str, str], bool] | None = None, runs
 
 def blocks(desk: Desk, runs: Path | None = None) -> Any:
     """The page. A session's pictures go when its page does."""
+    from uip2p.serving.runs.tab import browse
+
     with gr.Blocks(title="UIP2P", analytics_enabled=False, delete_cache=(300, 300), fill_width=False) as page:
         gr.HTML(HEADER, apply_default_css=False)
-        if runs is None:
-            editing(desk)
-        else:
-            from uip2p.serving.runs.tab import browse
-
-            with gr.Tabs():
-                with gr.Tab("Edit"):
-                    editing(desk)
-                with gr.Tab("Training run"):
-                    browse(runs)
+        with gr.Tabs():
+            with gr.Tab("Edit"):
+                editing(desk)
+            with gr.Tab("Training run"):
+                browse(runs)
 
         def close(request: gr.Request) -> None:
             desk.sessions.close(request.session_hash)
@@ -77,17 +74,17 @@ def editing(desk: Desk) -> None:
             caption = part("u-caption")
             with gr.Row(elem_classes="u-ask"):
                 instruction = gr.Textbox(
-                    label="What to change", placeholder="make the bus red", lines=1, max_lines=1, max_length=500,
-                    scale=5, min_width=200, elem_id="u-instruction",
+                    label="What to change", placeholder="for example: make the bus red", lines=1, max_lines=1,
+                    max_length=500, scale=5, min_width=200, elem_id="u-instruction",
                 )  # fmt: skip
                 edit = gr.Button("Edit", variant="primary", scale=1, min_width=96, elem_id="u-edit")
                 cancel = gr.Button("Cancel", variant="stop", scale=1, min_width=96, visible=False, elem_id="u-cancel")
             message = part("u-message", "suggest")
-            candidates = part("u-candidates", "choose")
             words = part("u-words", "word")
+            candidates = part("u-candidates", "choose")
             with gr.Row(elem_classes="u-tools"):
-                undo = gr.Button("Undo", size="sm", min_width=72, interactive=False, elem_id="u-undo")
-                redo = gr.Button("Redo", size="sm", min_width=72, interactive=False, elem_id="u-redo")
+                undo = gr.Button("Undo", size="sm", min_width=72, visible=False, elem_id="u-undo")
+                redo = gr.Button("Redo", size="sm", min_width=72, visible=False, elem_id="u-redo")
                 new = gr.Button("New picture", size="sm", min_width=110, visible=False, elem_id="u-new")
                 downloads = part("u-down")
             strip = part("u-history", "go")
@@ -112,8 +109,8 @@ def editing(desk: Desk) -> None:
             caption: views.said(views.describe(shot.edited)) if shot and shot.edited else "",
             message: said, candidates: views.candidates(session), words: views.words(session),
             strip: views.strip(session), downloads: views.downloads(session),
-            undo: gr.update(interactive=session.history.can_undo),
-            redo: gr.update(interactive=session.history.can_redo),
+            undo: gr.update(interactive=session.history.can_undo, visible=shot is not None),
+            redo: gr.update(interactive=session.history.can_redo, visible=shot is not None),
             new: gr.update(visible=shot is not None and not bring),
             edit: gr.update(visible=True), cancel: gr.update(visible=False),
         }  # fmt: skip
@@ -210,7 +207,7 @@ def failed(desk: Desk, error: Exception, instruction: str = "") -> str:
         return views.error(FAULT)
     if is_cancelled(error):
         return views.said("Cancelled: nothing has changed.")
-    return views.error(desk.service.told(error), suggestions(error, instruction))
+    return views.error(desk.told(error), suggestions(error, instruction))
 
 
 def number(event: Any) -> int:

@@ -23,7 +23,7 @@ element.addEventListener("click", (event) => {
   if (button && acts.includes(button.dataset.act)) trigger(button.dataset.act, { value: button.dataset.value });
 });
 """
-FORMATS = ("png", "jpeg", "webp")
+FORMATS = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP"}
 
 
 def act(name: str, value: Any, inner: str, classes: str = "", **attributes: Any) -> str:
@@ -69,7 +69,7 @@ def said(text: str) -> str:
 def error(text: str, suggestions: Sequence[str] = ()) -> str:
     """A sentence, and instructions that would do instead."""
     text = text[:1].upper() + text[1:]
-    offers = "".join(act("suggest", offer, escape(offer), "u-chip") for offer in suggestions)
+    offers = "".join(act("suggest", offer, f"<span>{escape(offer)}</span>", "u-chip") for offer in suggestions)
     offers = f'<div class="u-chips"><span>Try:</span>{offers}</div>' if offers else ""
     return f'<div class="u-error" role="alert"><p>{escape(text)}</p>{offers}</div>'
 
@@ -97,7 +97,8 @@ def describe(edited: Edited) -> str:
 def still(shot: Shot, overlay: str | None = None, word: str = "") -> str:
     """One picture, where there is nothing to compare; or one with a word's attention over it."""
     alt = f"Where the edit looked for “{word}”" if overlay else f"The picture: {shot.title}"
-    return f'<figure class="u-still">{picture(overlay or shot.shown, alt)}</figure>'
+    ratio = shot.picture.width / shot.picture.height
+    return f'<figure class="u-still" style="--ratio:{ratio:.4f}">{picture(overlay or shot.shown, alt)}</figure>'
 
 
 def candidates(session: Session) -> str:
@@ -179,7 +180,7 @@ def downloads(session: Session) -> str:
     if current is None or current.content.edited is None:
         return ""
     links = "".join(
-        f'<a class="u-link" href="/download/{session.token}/{current.number}.{form}" download>{form.upper()}</a>'
+        f'<a class="u-link" href="/download/{session.token}/{current.number}.{form}" download>{FORMATS[form]}</a>'
         for form in FORMATS
     )
     return f'<div class="u-downloads"><span>Download</span>{links}</div>'
