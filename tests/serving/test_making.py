@@ -124,10 +124,10 @@ def test_a_fault_in_how_a_fault_is_met_is_answered_too(start, pictures, tiny_edi
     """As when the device is lost: then its cache cannot be emptied either."""
     service = start()
 
-    def lost(_):
+    def lost():
         raise RuntimeError("the device is lost")
 
-    monkeypatch.setattr(making, "release", lost)
+    monkeypatch.setattr(making, "empty_caches", lost)
     hook = tiny_editor.parts.unet.register_forward_hook(too_large_for(0), with_kwargs=True)
     job = service.submit(Request(pictures[0], "add a dog"))
     with pytest.raises(Failed):

@@ -15,7 +15,7 @@ from uip2p.editing.reversibility import Encoder, Words, candidates, load_encoder
 from uip2p.errors import UserError
 from uip2p.serving.asking import Failed, OutOfMemory, Request
 from uip2p.serving.job import Job
-from uip2p.serving.memory import is_out_of_memory, release
+from uip2p.serving.memory import empty_caches, is_out_of_memory, release
 
 LOG = logging.getLogger("uip2p.serving")
 REGAIN = 50  # good batches after which a batch may again be twice as large as the memory once allowed
@@ -79,6 +79,8 @@ class Maker:
         elif not isinstance(error, UserError):
             LOG.error("an edit failed", exc_info=error, extra={"batch": len(units)})
         release(error)  # else the halves are made beside what is left of the whole
+        if memory:
+            empty_caches()
         if len(units) > 1:
             half = len(units) // 2
             if memory:

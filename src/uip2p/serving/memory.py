@@ -18,12 +18,16 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release(error: BaseException) -> None:
-    """Lets go of the tensors that a failed batch has left: its frames hold them, and the device's cache."""
+    """Lets go of the tensors that a failed batch has left: its frames hold them."""
     seen: BaseException | None = error
     while seen is not None:
         traceback.clear_frames(seen.__traceback__)
         seen.__traceback__ = None  # a cleared frame keeps what its function closes over
         seen = seen.__cause__ or seen.__context__
+
+
+def empty_caches() -> None:
+    """Python's, of what holds itself, and the device's: after a batch that had not the memory. Takes a while."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
