@@ -61,6 +61,11 @@ def run(args: argparse.Namespace) -> None:
     print("Stopped.", flush=True)
 
 
+def runs_folder(given: Path | None) -> Path | None:
+    """Whose trainings the second tab shows: the folder that was given, else the usual one, where it is there."""
+    return given or (USUAL_RUNS if USUAL_RUNS.is_dir() else None)
+
+
 def serve(args: argparse.Namespace, listening: socket.socket, auth: Auth | None) -> None:
     """Until SIGTERM or Ctrl-C."""
     from uip2p.models.folder import SHIPPED
@@ -75,8 +80,7 @@ def serve(args: argparse.Namespace, listening: socket.socket, auth: Auth | None)
         found = examples(service.editor.parts)
         shipped = args.model in SHIPPED and args.lora is None
         desk = Desk(service, Sessions(), found, shipped=shipped, max_pixels=args.max_pixels)
-        runs = args.runs or (USUAL_RUNS if USUAL_RUNS.is_dir() else None)
-        app = application(desk, auth, runs)
+        app = application(desk, auth, runs_folder(args.runs))
         print(f"{url} edits pictures with {model_name(args.model)}. Ctrl-C stops.", flush=True)
         if args.open:
             import webbrowser
