@@ -88,3 +88,12 @@ def test_it_prints_its_address_answers_and_ends_well_leaving_nothing(tmp_path):
         finally:
             process.kill()
     assert not list(Path(tmp_path).glob("uip2p-ui-*"))
+
+
+def test_the_tab_shows_the_usual_folder_of_runs_where_there_is_one(tmp_path, monkeypatch):
+    from uip2p.serving.ui.command import runs_folder
+
+    monkeypatch.chdir(tmp_path)
+    assert runs_folder(None) is None and runs_folder(Path("mine")) == Path("mine")
+    Path("runs").mkdir()
+    assert runs_folder(None) == Path("runs")

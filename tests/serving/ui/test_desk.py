@@ -99,6 +99,9 @@ def test_a_word_that_is_not_known_brings_instructions_that_would_do(desk, sessio
     with pytest.raises(UnknownWord) as unknown:
         edit(desk, session, "Make the bus, redd!")
     assert "Make the bus, red" in suggestions(unknown.value, "Make the bus, redd!")
+    with pytest.raises(UnknownWord) as unknown:
+        edit(desk, session, "make the zeppelin red")
+    assert desk.told(unknown.value).endswith("Its words are listed on this page.")  # and not in a file of the model's
     assert suggestions(UserError("redd"), "redd") == []
 
 

@@ -294,6 +294,8 @@ def test_a_picture_from_the_camera_and_one_that_is_pasted(chromium, served):
     page = one.page
     page.get_by_label("Capture from camera").click()
     page.get_by_role("button", name="Click to Access Webcam").click()
+    page.wait_for_function("document.querySelector('#u-upload video')?.readyState === 4")  # else Gradio takes nothing
+    page.wait_for_timeout(200)
     page.get_by_role("button", name="capture photo").click()
     one.wait_for(1, "your picture")
     page.evaluate("""async () => {

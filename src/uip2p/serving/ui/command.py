@@ -67,6 +67,11 @@ def run(args: argparse.Namespace) -> None:
     leave()
 
 
+def runs_folder(given: Path | None) -> Path | None:
+    """Whose trainings the second tab shows: the folder that was given, else the usual one, where it is there."""
+    return given or (USUAL_RUNS if USUAL_RUNS.is_dir() else None)
+
+
 def serve(args: argparse.Namespace, listening: socket.socket, auth: Auth | None) -> None:
     """Until SIGTERM or Ctrl-C."""
     from uip2p.serving.ports import address, run
@@ -82,8 +87,7 @@ def serve(args: argparse.Namespace, listening: socket.socket, auth: Auth | None)
     try:
         found = examples(service.parts)
         desk = Desk(service, Sessions(), found, shipped=is_shipped(args), max_pixels=args.max_pixels)
-        runs = args.runs or (USUAL_RUNS if USUAL_RUNS.is_dir() else None)
-        app = application(desk, auth, runs)
+        app = application(desk, auth, runs_folder(args.runs))
         print(f"{url} edits pictures with {service.model}. Ctrl-C stops.", flush=True)
         if args.open:
             import webbrowser
