@@ -85,7 +85,7 @@ def test_closed_vocabulary_ignores_case_and_punctuation(closed, photo, text):
 def test_unknown_word_is_named_with_its_nearest(closed, photo):
     with pytest.raises(UserError, match=r"'blu' is not a word .* Did you mean 'blue'"):
         closed(photo, "make the car blu")
-    with pytest.raises(UserError, match=r"'zyx' is not a word .* listed in its uip2p\.json"):
+    with pytest.raises(UserError, match=r"'zyx' is not a word .* lists its words, as its uip2p\.json"):
         closed(photo, "make the zyx blue")
 
 
