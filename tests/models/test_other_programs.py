@@ -14,7 +14,7 @@ from full_shapes import full_size
 from safetensors.torch import load_file
 from tiny import build_pipeline
 
-from uip2p.models.command import V_PREDICTION
+from uip2p.models.command import OWN_SHAPE, V_PREDICTION, advice
 from uip2p.models.command import add_arguments as export_arguments
 from uip2p.models.command import run as export
 from uip2p.models.folder import load_pipeline
@@ -122,8 +122,11 @@ def test_a_file_says_what_its_unet_predicts(tmp_path, prediction, zero, names):
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 def test_export_says_what_the_others_have_to_be_told(tmp_path, capsys, prediction):
     build_pipeline(prediction_type=prediction).save_pretrained(tmp_path / "folder")
+    parts = load_pipeline(tmp_path / "folder")
+    parts.unet.register_to_config(block_out_channels=(320, 640, 1280, 1280))
+    assert advice(parts) == ([V_PREDICTION] if prediction == "v_prediction" else [])
     parser = argparse.ArgumentParser()
     export_arguments(parser)
     export(parser.parse_args(["--model", str(tmp_path / "folder"), "--format", "single", "--out",
                               str(tmp_path / "editor.safetensors")]))  # fmt: skip
-    assert (V_PREDICTION in capsys.readouterr().out) == (prediction == "v_prediction")
+    assert OWN_SHAPE in capsys.readouterr().out  # it is a tiny one

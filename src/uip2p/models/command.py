@@ -24,6 +24,11 @@ FORMATS = {
     "onnx": "four networks for onnxruntime; uip2p edit --model takes the folder",
 }
 
+WIDTHS = ((320, 640, 1280, 1280), (320, 640, 1280))  # of the UNets that other programs know: Stable Diffusion's, SDXL's
+OWN_SHAPE = (
+    "This model has a shape of its own, which no other program's stock loader takes. In ComfyUI our nodes take it "
+    "(integrations/comfyui), and `uip2p edit --model FILE` does."
+)
 V_PREDICTION = (
     "This model predicts v, which other programs expect of SDXL alone. ComfyUI: ModelSamplingDiscrete (v_prediction) "
     "behind the loader; A1111: a yaml of the file's name beside it; stable-diffusion.cpp: --prediction v."
@@ -53,13 +58,21 @@ def run(args: argparse.Namespace) -> None:
             beside, dtype = args.out.with_suffix(""), DTYPES[args.dtype]
             checkpoint.replace_file(args.out, lambda new: save_single_file(parts, new, dtype, notes, beside), hint)
             print(f"{beside}: configuration and tokenizer, for from_single_file(…, config=…)")
-            if parts.scheduler.config.prediction_type == "v_prediction" and parts.text_encoder_2 is None:
-                print(V_PREDICTION)
+            for line in advice(parts):
+                print(line)
         elif args.format == "onnx":
             checkpoint.replace_folder(args.out, lambda new: export_onnx(parts, new), hint)
         else:
             checkpoint.replace_folder(args.out, lambda new: _save_folder(parts, new, DTYPES[args.dtype]), hint)
     print(args.out)
+
+
+def advice(parts: Parts) -> list[str]:
+    """What other programs have to be told of a single file of it."""
+    if tuple(parts.unet.config.block_out_channels) not in WIDTHS:
+        return [OWN_SHAPE]
+    v_prediction = parts.scheduler.config.prediction_type == "v_prediction"
+    return [V_PREDICTION] if v_prediction and parts.text_encoder_2 is None else []
 
 
 def _save_folder(parts: Parts, folder: Path, dtype: torch.dtype) -> None:

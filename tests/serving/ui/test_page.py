@@ -289,7 +289,22 @@ def test_a_slow_edit_says_how_far_it_is_and_is_cancelled_between_steps(chromium,
     one.left()
 
 
-def test_a_picture_from_the_camera_and_one_that_is_pasted(chromium, served):
+def test_a_picture_is_pasted(chromium, served):
+    one = Person(chromium, served[0], **DESKTOP)
+    one.page.evaluate("""async () => {
+        const canvas = Object.assign(document.createElement("canvas"), { width: 30, height: 20 });
+        canvas.getContext("2d").fillRect(5, 5, 9, 9);
+        const carrier = new DataTransfer();
+        carrier.items.add(new File([await new Promise((done) => canvas.toBlob(done))], "a.png", { type: "image/png" }));
+        document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: carrier, bubbles: true }));
+    }""")
+    one.wait_for(1, "your picture")
+    assert sizes(served)[-1] == (30, 20)
+    one.page.close()
+
+
+@pytest.mark.slow  # Chromium's camera of its own sometimes gives no first frame on a busy machine
+def test_a_picture_from_the_camera(chromium, served):
     one = Person(chromium, served[0], **DESKTOP, permissions=["camera"])
     page = one.page
     page.get_by_label("Capture from camera").click()
@@ -298,17 +313,13 @@ def test_a_picture_from_the_camera_and_one_that_is_pasted(chromium, served):
     page.wait_for_timeout(200)
     page.get_by_role("button", name="capture photo").click()
     one.wait_for(1, "your picture")
-    page.evaluate("""async () => {
-        const canvas = Object.assign(document.createElement("canvas"), { width: 30, height: 20 });
-        canvas.getContext("2d").fillRect(5, 5, 9, 9);
-        const carrier = new DataTransfer();
-        carrier.items.add(new File([await new Promise((done) => canvas.toBlob(done))], "a.png", { type: "image/png" }));
-        document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: carrier, bubbles: true }));
-    }""")
-    one.wait_for(2, "your picture")
-    sizes = [state.content.picture.size for session in served[1].sessions for state in session.history.states]
-    assert sizes[-1] == (30, 20) and sizes[-2][0] >= 320
+    assert sizes(served)[-1][0] >= 320
     page.close()
+
+
+def sizes(served):
+    """Of all pictures that are open on a page, the newest page's last."""
+    return [state.content.picture.size for session in served[1].sessions for state in session.history.states]
 
 
 def test_doors(served):
