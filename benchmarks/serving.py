@@ -202,7 +202,9 @@ def fuzz(examples: int = 100) -> dict[str, Any]:
             f"Authorization: Bearer {running.key}", "--max-examples", str(examples), "--checks", "not_a_server_error",
             "--seed", "1", "--report", "junit", "--report-dir", folder, "--no-color", "--request-timeout", "60",
         ]  # fmt: skip
-        hooks = {**os.environ, "SCHEMATHESIS_HOOKS": str(Path(__file__).with_name("fuzz_pictures.py"))}
+        here = Path(__file__).parent
+        path = os.pathsep.join([str(here), *filter(None, [os.environ.get("PYTHONPATH")])])
+        hooks = {**os.environ, "SCHEMATHESIS_HOOKS": str(here / "fuzz_pictures.py"), "PYTHONPATH": path}
         before = counted(running)
         done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=hooks, cwd=folder)
         after = counted(running) - before
@@ -211,8 +213,10 @@ def fuzz(examples: int = 100) -> dict[str, Any]:
     for (path, status), count in after.items():
         statuses[status] += count
         edits[status] += count if path == EDITS else 0
+    if done.returncode:
+        print(done.stdout[-3000:], done.stderr[-1000:], file=sys.stderr)
     return {"exit_code": done.returncode, "statuses": dict(sorted(statuses.items())), "of_edits": dict(+edits),
-            "next": alive, "says": done.stdout[-2000:]}  # fmt: skip
+            "next": alive}  # fmt: skip
 
 
 def counted(running: Server) -> Counter[tuple[str, str]]:
