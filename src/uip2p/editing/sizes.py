@@ -7,7 +7,7 @@ import itertools
 import math
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4096)  # pictures of any size come in
 def working_size(size: tuple[int, int], image_size: int, multiple: int) -> tuple[int, int]:
     """The size (width, height) at which a model edits a picture of `size`: both sides multiples of `multiple`, the
     area near image_size², the picture's proportions as nearly as that allows. The whole picture is stretched to it

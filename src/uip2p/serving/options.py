@@ -12,6 +12,7 @@ from uip2p.provenance import options as provenance
 from uip2p.safety import options as safety
 from uip2p.safety.policy import load_policy
 from uip2p.serving.asking import Limits
+from uip2p.serving.heap import keep_small
 
 if TYPE_CHECKING:
     from uip2p.serving.service import Service
@@ -68,6 +69,7 @@ def load_service(args: argparse.Namespace) -> Service:
     from uip2p.editing.reversibility import load_encoder
     from uip2p.serving.service import Service
 
+    keep_small()
     writer, editor = provenance.from_args(args), load(args)
     if args.clip is not None:
         load_encoder(args.clip, editor)  # else who first asks for a check is told what is wrong with it

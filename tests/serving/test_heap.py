@@ -1,0 +1,42 @@
+"""A long-lived process gives large blocks back. In a process of its own: the setting is for good."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import ctypes
+from uip2p.serving.heap import keep_small
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+if {kept}:
+    assert keep_small()
+for size in (20_000_000, 24_000_000):  # freed once, glibc keeps blocks of up to this size
+    libc.free(libc.malloc(size))
+before = resident()
+blocks = [libc.malloc(4_000_000) for _ in range(20)]
+small = [libc.malloc(64) for _ in range(20)]
+for block in blocks:
+    ctypes.memset(block, 1, 4_000_000)
+last = libc.malloc(4_000_000)  # above them in the heap, so that its top cannot shrink
+for block in blocks:
+    libc.free(block)
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc")
+def test_large_blocks_go_back_to_the_system():
+    def kept(setting: bool) -> int:
+        command = [sys.executable, "-c", PROGRAM.replace("{kept}", str(setting))]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    assert kept(False) > 40_000_000  # what the setting is for
+    assert kept(True) < 10_000_000
