@@ -1,18 +1,41 @@
-"""The heap of a process that runs for weeks and sees pictures of every size."""
+"""The heap of a process that runs for weeks and sees pictures of every size: glibc's, other allocators are left alone."""
 
 from __future__ import annotations
 
 import ctypes
+import functools
+import time
+from typing import Any
 
-ARENAS, MAPPED = (-8, 2), (-3, 1 << 20)  # glibc's M_ARENA_MAX and M_MMAP_THRESHOLD, and what they are set to
+ARENAS, MAPPED = (-8, 2), (-3, 1 << 20)  # M_ARENA_MAX and M_MMAP_THRESHOLD, and what they are set to
+EVERY = 5.0  # seconds between two times that free memory is given back
 
 
 def keep_small() -> bool:
     """Large blocks go back to the system when they are freed, and threads share two heaps. By itself glibc keeps ever
     larger blocks, in a heap a thread, where those of another size do not fit: memory grows with the sizes that were
-    seen. False: another allocator, which is left as it is."""
+    seen. False: another allocator."""
+    mallopt = _function("mallopt")
+    return mallopt is not None and all(mallopt(*setting) == 1 for setting in (ARENAS, MAPPED))
+
+
+class Heap:
+    """Gives the free pages between the small blocks back now and then: some milliseconds each time."""
+
+    def __init__(self) -> None:
+        self.given = time.monotonic()
+
+    def give_back(self) -> None:
+        """Once in EVERY seconds; in between, nothing."""
+        trim = _function("malloc_trim")
+        if trim is not None and time.monotonic() - self.given > EVERY:
+            trim(0)
+            self.given = time.monotonic()
+
+
+@functools.cache
+def _function(name: str) -> Any:
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        return getattr(ctypes.CDLL(None), name)
     except (OSError, AttributeError, TypeError):  # not glibc
-        return False
-    return all(mallopt(*setting) == 1 for setting in (ARENAS, MAPPED))
+        return None

@@ -25,6 +25,7 @@ from uip2p.models.parts import Parts
 from uip2p.models.settings import Settings
 from uip2p.provenance.writer import Writer, model_name
 from uip2p.serving.asking import Busy, Draining, Failed, Limits, Listener, Request
+from uip2p.serving.heap import Heap
 from uip2p.serving.job import Job
 from uip2p.serving.making import Maker, Unit
 
@@ -59,6 +60,7 @@ class Service:
         self._maker = Maker(editor, self.limits.batch, clip, refuse_pictures)
         self._pace = 0.0  # seconds a result lately took, in its batch
         self._draining = self._ended = False
+        self._heap = Heap()
         self._worker = threading.Thread(target=self._work, name="editor", daemon=True)
         self._worker.start()
 
@@ -221,6 +223,7 @@ class Service:
             with self._changed:
                 self._working = ()
                 self._changed.notify_all()
+            self._heap.give_back()
 
     def _next(self) -> tuple[Unit, ...]:
         """The first job's results that nobody makes yet, and what goes with them; none when the service has ended."""
