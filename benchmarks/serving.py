@@ -135,6 +135,27 @@ def memory(requests: int = 2000, at_once: int = 4, warm: int = 200, seed: int = 
     }  # fmt: skip
 
 
+# ---- the largest picture -------------------------------------------------------------------------
+
+
+def large() -> dict[str, Any]:
+    """One edit of as many pixels as a server takes by itself, 25 million, after a small one has warmed it up."""
+    out = io.BytesIO()
+    colors = np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8)
+    hostile.Image.fromarray(colors).resize((5000, 5000)).save(out, "JPEG")
+    with server() as running:
+        running.edit(hostile.picture())
+        before = running.resident()
+        with Peak(running) as peak:
+            began = time.monotonic()
+            answer = running.edit(out.getvalue(), output_format="jpeg")
+            seconds = time.monotonic() - began
+        return {
+            "status": answer.status_code, "seconds": seconds, "before_mb": before / MB,
+            "rise_mb": (peak.bytes - before) / MB, "after_mb": running.resident() / MB,
+        }  # fmt: skip
+
+
 # ---- hostile files -------------------------------------------------------------------------------
 
 
@@ -232,7 +253,8 @@ def counted(running: Server) -> Counter[tuple[str, str]]:
 # ---- all of it -----------------------------------------------------------------------------------
 
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
-    "load": load, "memory": memory, "hostile": hostile_files, "kill": kill, "keys": keys, "fuzz": fuzz, "ray": ray,
+    "load": load, "memory": memory, "large": large, "hostile": hostile_files, "kill": kill, "keys": keys, "fuzz": fuzz,
+    "ray": ray,
 }  # fmt: skip
 
 

@@ -48,6 +48,14 @@ def memory(figures: Mapping[str, Any]) -> Iterator[Row]:
     )  # fmt: skip
 
 
+def large(figures: Mapping[str, Any]) -> Iterator[Row]:
+    yield (
+        "a picture of 25 megapixels, edited and written as JPEG",
+        f"{figures['status']} after {figures['seconds']:.1f} s; {figures['before_mb']:.0f} MB, "
+        f"{figures['rise_mb']:.0f} more meanwhile, {figures['after_mb']:.0f} after it", figures["status"] == 200,
+    )  # fmt: skip
+
+
 def hostile(figures: Mapping[str, Any]) -> Iterator[Row]:
     statuses = figures["statuses"]
     yield (f"{figures['files']} hostile files: each 4xx", f"{counted(statuses)}; {figures['longest_s']:.2f} s at most",
@@ -134,6 +142,7 @@ def of_hostile(figures: Mapping[str, Any]) -> list[str]:
 
 
 ROWS: dict[str, Callable[[Mapping[str, Any]], Iterator[Row]]] = {
-    "load": load, "memory": memory, "hostile": hostile, "kill": kill, "keys": keys, "fuzz": fuzz, "ray": ray,
+    "load": load, "memory": memory, "large": large, "hostile": hostile, "kill": kill, "keys": keys, "fuzz": fuzz,
+    "ray": ray,
 }  # fmt: skip
 DETAILS: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {"keys": of_keys, "hostile": of_hostile}

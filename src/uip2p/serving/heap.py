@@ -1,4 +1,4 @@
-"""The heap of a process that runs for weeks and sees pictures of every size: glibc's, other allocators are left alone."""
+"""The heap of a process that runs for weeks and sees pictures of every size. glibc's; others are left as they are."""
 
 from __future__ import annotations
 
