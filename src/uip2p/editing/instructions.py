@@ -8,6 +8,8 @@ import re
 from uip2p.errors import UserError
 from uip2p.models.parts import Parts
 
+LISTED = "`uip2p ui` lists its words, as its uip2p.json does."
+
 
 class UnknownWord(UserError):
     """A word outside a closed vocabulary. word: as it was read. near: known words that look like it, nearest first."""
@@ -43,7 +45,7 @@ def _in_vocabulary(text: str, vocabulary: tuple[str, ...], name: str) -> str:
     for word in text.replace(",", " ").split():
         if word not in known:
             near = difflib.get_close_matches(word, vocabulary, n=3, cutoff=0.6)
-            hint = f"Did you mean {_either(near)}?" if near else "`uip2p ui` lists its words, as its uip2p.json does."
+            hint = f"Did you mean {_either(near)}?" if near else LISTED
             text = f"'{word}' is not a word that the model '{name}' knows (it knows {len(known)}). {hint}"
             raise UnknownWord(text, word, near)
     return text

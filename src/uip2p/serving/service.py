@@ -201,6 +201,7 @@ class Service:
     def _work(self) -> None:
         while not self._ended:
             self._take_turn()
+            self._heap.give_back()
 
     def _take_turn(self) -> None:
         """One batch. Nothing of it, such as its pictures, is held while the next is waited for."""
@@ -223,7 +224,6 @@ class Service:
             with self._changed:
                 self._working = ()
                 self._changed.notify_all()
-            self._heap.give_back()
 
     def _next(self) -> tuple[Unit, ...]:
         """The first job's results that nobody makes yet, and what goes with them; none when the service has ended."""

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from uip2p.editing.attention import check_readable
-from uip2p.editing.instructions import UnknownWord, check_instruction
+from uip2p.editing.instructions import LISTED, UnknownWord, check_instruction
 from uip2p.editing.reversibility import Words, check_words
 from uip2p.errors import UserError
 from uip2p.serving.asking import MAX_PIXELS, Answer, Cancelled, Progress, Request
@@ -193,7 +193,7 @@ class Desk:
 
     def told(self, error: UserError) -> str:
         """Its text, for whoever has only the page before them."""
-        return self.service.told(error).replace("listed in its uip2p.json", "listed on this page")
+        return self.service.told(error).replace(LISTED, "Its words are listed on this page.")
 
     def why_not(self, try_it: Callable[[], Any]) -> str | None:
         """What it complains of, None where it does not."""
