@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import threading
 import time
@@ -34,7 +35,7 @@ def written(server, count: int = 6, mode="full", **changes):
 
 
 def test_edits_of_each_caption():
-    with serve(lambda _, request: right(request)) as server:
+    with serve(lambda _, request: dataclasses.replace(right(request), delay=0.02)) as server:  # so that calls overlap
         found = written(server, 20)
     assert [each.row for each in found] == list(range(20))
     for (_, caption), each in zip(rows(20), found, strict=True):
